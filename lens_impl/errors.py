@@ -1,0 +1,26 @@
+"""One way to tell a user what went wrong."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Wrong input. The message says what failed, the value, what is allowed, what to do next."""
+
+
+def run_cli(main: Callable[[], None]) -> None:
+    """Run a command's main function; a UserError ends it with one sentence and exit status 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"error: {error.filename}: {error.strerror}. "
+            "Hint: check that the file exists, is writable and that the disk is not full.",
+            file=sys.stderr,
+        )
+        sys.exit(2)

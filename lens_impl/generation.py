@@ -1,0 +1,144 @@
+"""Batched sampling from a Hugging Face causal language model with a seed for every completion.
+
+Used by the verl rollout engine `hf`, by evaluation and by the measurement of the base model, so
+that all three draw from one sampler.
+
+Sampling is inverse-CDF: token t of a completion is the first token whose cumulative probability
+exceeds the t-th number of the completion's own random stream. A completion therefore depends on
+its prompt and its seed alone, up to the rounding of batched matrix products.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Tokens of one response (end-of-text included), their log-probabilities, and its end."""
+
+    token_ids: list[int]
+    log_probs: list[float]
+    finished: bool  # False: cut off at max_new_tokens
+
+
+def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
+    """The one way in which chat messages become a prompt's tokens."""
+    return tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+
+
+def sample(
+    model,
+    prompts: list[list[int]],
+    seeds: list[int],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    eos_token_id: int,
+    pad_token_id: int,
+    batch_size: int = 512,
+) -> list[Completion]:
+    """One completion for each prompt and seed, in the given order.
+
+    temperature 0 is greedy. log_probs are those of the distribution that was sampled
+    (temperature applied, top-p not), as verl's actor recomputes them.
+    """
+    # Batches of like prompt length waste no padding; the order is a function of the input alone.
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    completions: list[Completion | None] = [None] * len(prompts)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = _sample_batch(
+            model,
+            [prompts[i] for i in chosen],
+            [seeds[i] for i in chosen],
+            max_new_tokens,
+            temperature,
+            top_p,
+            eos_token_id,
+            pad_token_id,
+        )
+        for i, completion in zip(chosen, batch, strict=True):
+            completions[i] = completion
+    return completions
+
+
+@torch.inference_mode()
+def _sample_batch(
+    model, prompts, seeds, max_new_tokens, temperature, top_p, eos_token_id, pad_token_id
+) -> list[Completion]:
+    rows, width = len(prompts), max(map(len, prompts))
+    input_ids = torch.full((rows, width), pad_token_id)
+    attention_mask = torch.zeros((rows, width), dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        attention_mask[row, width - len(prompt) :] = 1
+    uniforms = torch.from_numpy(
+        np.stack([np.random.default_rng(seed).random(max_new_tokens) for seed in seeds])
+    )
+
+    tokens = torch.full((rows, max_new_tokens), pad_token_id)
+    log_probs = torch.zeros((rows, max_new_tokens))
+    lengths = torch.full((rows,), max_new_tokens)
+    finished = torch.zeros(rows, dtype=torch.bool)
+    active = torch.arange(rows)
+    position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+    cache = None
+    for step in range(max_new_tokens):
+        output = model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache = output.past_key_values
+        logits = output.logits[:, -1].float()
+        chosen, chosen_log_probs = _choose(logits, uniforms[active, step], temperature, top_p)
+        tokens[active, step] = chosen
+        log_probs[active, step] = chosen_log_probs
+        ended = chosen == eos_token_id
+        lengths[active[ended]] = step + 1
+        finished[active[ended]] = True
+        keep = torch.nonzero(~ended)[:, 0]
+        if len(keep) == 0:
+            break
+        if len(keep) < len(active):
+            active, chosen = active[keep], chosen[keep]
+            attention_mask, position_ids = attention_mask[keep], position_ids[keep]
+            cache.batch_select_indices(keep)
+        input_ids = chosen[:, None]
+        attention_mask = torch.cat([attention_mask, attention_mask.new_ones(len(active), 1)], 1)
+        position_ids = position_ids[:, -1:] + 1
+    return [
+        Completion(
+            tokens[row, : lengths[row]].tolist(),
+            log_probs[row, : lengths[row]].tolist(),
+            bool(finished[row]),
+        )
+        for row in range(rows)
+    ]
+
+
+def _choose(logits, uniforms, temperature, top_p):
+    """[B, V] logits and [B] uniform numbers -> [B] tokens and their log-probabilities."""
+    if temperature == 0:
+        log_probs = logits.log_softmax(-1)
+        chosen = logits.argmax(-1)
+    else:
+        log_probs = (logits / temperature).log_softmax(-1)
+        probs = log_probs.exp().double()
+        if top_p < 1:
+            ranked, index = probs.sort(-1, descending=True)
+            # A token stays when the mass ranked above it is below top_p.
+            ranked[ranked.cumsum(-1) - ranked >= top_p] = 0
+            probs = torch.zeros_like(probs).scatter(-1, index, ranked)
+        cumulative = probs.cumsum(-1)
+        chosen = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
+        chosen = chosen[:, 0].clamp(max=logits.shape[-1] - 1)
+    return chosen, log_probs.gather(-1, chosen[:, None])[:, 0]

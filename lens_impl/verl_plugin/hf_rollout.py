@@ -1,0 +1,221 @@
+"""Rollout engine `hf`: batched Hugging Face generation inside the actor's process.
+
+verl's stock path sends each sample through an agent-loop coroutine to an inference server. Here
+one call per rank samples the whole batch (`lens_impl.generation`), rewards come from the one
+grader, and the results enter the TransferQueue in one put, in the order of the data loader. The
+order and the random numbers of a step are then functions of seed, step and problem alone.
+
+Deviation from verl's agent loop: single-turn text only; no inference server, so no request ids,
+pre-emption counts or partial rollouts.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from tensordict import NonTensorStack, TensorDict
+from verl.single_controller.base.decorator import Dispatch, register
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+from verl.workers.engine_workers import ActorRolloutRefWorker
+from verl.workers.rollout.base import BaseRollout
+from verl.workers.rollout.replica import RolloutReplica
+from verl.workers.rollout.utils import ensure_async_iterator
+
+from lens_impl.files import stable_hash
+from lens_impl.generation import Completion, prompt_ids, sample
+from lens_impl.verl_plugin.reward import compute_score
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one batch of completions is drawn."""
+
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+
+
+class HFRollout(BaseRollout):
+    """A second copy of the policy, in the actor's process, that generates."""
+
+    def __init__(self, config, model_config, device_mesh):
+        super().__init__(config, model_config, device_mesh)
+        from transformers import AutoModelForCausalLM
+
+        self.model = AutoModelForCausalLM.from_pretrained(
+            self.model_config.local_path, dtype=torch.float32, attn_implementation="sdpa"
+        ).eval()
+        self.tokenizer = self.model_config.tokenizer
+
+    async def resume(self, tags: list[str]) -> None:
+        pass
+
+    async def release(self) -> None:
+        pass
+
+    async def update_weights(self, weights, wire_format="named_tensors", **kwargs) -> None:
+        with torch.no_grad():
+            own = self.model.state_dict()
+            async for name, tensor in ensure_async_iterator(weights):
+                own[name].copy_(tensor)
+
+    def generate(
+        self, prompts: list[list[int]], seeds: list[int], sampling: Sampling
+    ) -> list[Completion]:
+        return sample(
+            self.model,
+            prompts,
+            seeds,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            eos_token_id=self.tokenizer.eos_token_id,
+            pad_token_id=self.tokenizer.pad_token_id,
+            batch_size=self.config.max_num_seqs,
+        )
+
+
+class HFReplica(RolloutReplica):
+    """No server: the trainer calls the workers themselves."""
+
+    async def launch_servers(self) -> None:
+        self._server_address = f"hf_{self.replica_rank}"
+
+
+class HFActorRolloutRefWorker(ActorRolloutRefWorker):
+    """verl's hybrid worker with one more method, for batched generation."""
+
+    @register(dispatch_mode=Dispatch.DP_COMPUTE)
+    def generate(
+        self, prompts: list[list[int]], seeds: list[int], sampling: Sampling
+    ) -> list[Completion]:
+        return self.rollout.generate(prompts, seeds, sampling)
+
+
+class BatchedRollout:
+    """verl's agent-loop manager for the engine `hf` (see TaskRunnerV1.init_agent_loop_manager).
+
+    `seconds` holds the time of the last batch by phase: rollout, reward, queue.
+    """
+
+    def __init__(self, config, worker_group, tokenizer):
+        self.config = config
+        self.worker_group = worker_group
+        self.tokenizer = tokenizer
+        self.seconds: dict[str, float] = {}
+
+    def generate_sequences(self, batch: TensorDict) -> None:
+        """Sample, grade and store rollout.n completions for each prompt of the batch."""
+        rollout = self.config.actor_rollout_ref.rollout
+        columns = {key: _as_list(batch[key], len(batch)) for key in batch.keys()}
+        validate = "validate" in columns and bool(columns.pop("validate")[0])
+        kwargs = rollout.val_kwargs if validate else rollout
+        sampling = Sampling(rollout.response_length, kwargs.temperature, kwargs.top_p)
+        step = int(columns["global_steps"][0])
+        rows = [
+            (row, index)
+            for row in ({key: column[i] for key, column in columns.items()} for i in range(len(batch)))
+            for index in range(kwargs.n)
+        ]
+        prompts = {row["uid"]: prompt_ids(self.tokenizer, row["raw_prompt"]) for row, _ in rows}
+        split = "validation" if validate else "train"
+        seeds = [
+            stable_hash(rollout.seed, split, step, row["extra_info"]["problem_id"], index)
+            for row, index in rows
+        ]
+
+        started = time.perf_counter()
+        completions = self._generate([prompts[row["uid"]] for row, _ in rows], seeds, sampling)
+        generated = time.perf_counter()
+        scores = self._score(rows, completions)
+        scored = time.perf_counter()
+        self._store(rows, prompts, completions, scores, step, "val" if validate else "train")
+        self.seconds = {
+            "rollout": generated - started,
+            "reward": scored - generated,
+            "queue": time.perf_counter() - scored,
+        }
+
+    def _generate(self, prompts, seeds, sampling) -> list[Completion]:
+        """Deal the requests out over the ranks, as evenly as they go, and collect them again."""
+        ranks = self.worker_group.world_size
+        shares = [range(rank, len(prompts), ranks) for rank in range(ranks)]
+        answers = self.worker_group.generate(
+            [[prompts[i] for i in share] for share in shares],
+            [[seeds[i] for i in share] for share in shares],
+            [sampling] * ranks,
+        )
+        completions: list[Any] = [None] * len(prompts)
+        for share, answer in zip(shares, answers, strict=True):
+            completions[share.start :: ranks] = answer
+        return completions
+
+    def _score(self, rows, completions) -> list[dict]:
+        texts = self.tokenizer.batch_decode(
+            [completion.token_ids for completion in completions], skip_special_tokens=True
+        )
+        return [
+            compute_score(
+                row["data_source"], text, row["reward_model"]["ground_truth"], row["extra_info"]
+            )
+            for (row, _), text in zip(rows, texts, strict=True)
+        ]
+
+    def _store(self, rows, prompts, completions, scores, step, partition) -> None:
+        """Fields and tags as verl's AgentLoopWorkerTQ writes them."""
+        keys, fields, tags = [], [], []
+        for (row, index), completion, score in zip(rows, completions, scores, strict=True):
+            prompt = torch.tensor(prompts[row["uid"]])
+            response = torch.tensor(completion.token_ids)
+            input_ids = torch.cat([prompt, response])
+            mask = torch.ones_like(response)
+            rm_scores = torch.zeros(len(response))
+            rm_scores[-1] = score["score"]
+            keys.append(f"{row['uid']}_{index}_0")
+            fields.append(
+                {
+                    **row,
+                    "session_id": index,
+                    "prompts": prompt,
+                    "responses": response,
+                    "response_mask": mask,
+                    "loss_mask": mask,
+                    "input_ids": input_ids,
+                    "position_ids": torch.arange(len(input_ids)),
+                    "rollout_log_probs": torch.tensor(completion.log_probs),
+                    "rm_scores": rm_scores,
+                    "num_turns": 2,
+                    "multi_modal_inputs": {},
+                    "extra_fields": {"reward_extra_info": score},
+                }
+            )
+            tags.append(
+                {
+                    "status": "success",
+                    "prompt_len": len(prompt),
+                    "response_len": len(response),
+                    "seq_len": len(input_ids),
+                    "global_steps": step,
+                    "min_global_steps": step - 1,
+                    "max_global_steps": step - 1,
+                }
+            )
+        tq.kv_batch_put(
+            keys=keys, partition_id=partition, fields=list_of_dict_to_tensordict(fields), tags=tags
+        )
+        uids = list(prompts)
+        tq.kv_batch_put(
+            keys=uids, partition_id=partition, tags=[{"status": "finished"}] * len(uids)
+        )
+
+
+def _as_list(value: Any, size: int) -> list:
+    """A TensorDict entry as one Python value a row."""
+    if isinstance(value, torch.Tensor):
+        return list(value.unbind(0))
+    if isinstance(value, (NonTensorStack, np.ndarray, list)):
+        return list(value.tolist() if hasattr(value, "tolist") else value)
+    return [value] * size

@@ -1,0 +1,181 @@
+"""From one training's settings to verl's Hydra overrides: the only place that knows both names.
+
+Where verl's default is not what the paper says, the override carries the paper's words.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Absolute paths of one training's inputs and of its checkpoint folder."""
+
+    train: Path
+    validation: Path
+    model: Path
+    checkpoints: Path
+
+
+def verl_overrides(
+    settings: dict, schedule: dict, paths: Paths, resume_step: int | None
+) -> list[str]:
+    """Hydra overrides for `verl.trainer.main_ppo`'s configuration.
+
+    settings: what decides the trajectory; schedule: how long, how often validated and saved
+    (`lens_impl.experiments.settings` and `.schedule`). resume_step: a checkpoint's step, or None.
+    """
+    method = dict(settings["advantage"])
+    values = {
+        **_data(settings, schedule, paths),
+        **_actor(settings),
+        **_rollout(settings, schedule),
+        **_trainer(schedule, paths, resume_step),
+        **(_cpu(settings) if settings["device"] == "cpu" else _cuda()),
+        "algorithm.adv_estimator": "grpo",
+        # "We do not add any KL regularization following common practices" (section 6).
+        "algorithm.use_kl_in_reward": False,
+        "+lens.advantage": method.pop("advantage"),
+        "+lens.options": method,
+        "+lens.dump_every": schedule["dump_every"],
+    }
+    return [f"{key}={_hydra(value)}" for key, value in values.items()]
+
+
+def _data(settings: dict, schedule: dict, paths: Paths) -> dict:
+    return {
+        "data.train_files": paths.train,
+        "data.val_files": paths.validation,
+        # "The maximum number of off-policy updates [is] 4; in VeRL, this is implemented by using a
+        # training batch size as 128 (4 x 32)" (D.1).
+        "data.train_batch_size": settings["prompts_per_rollout"],
+        "data.val_batch_size": None,
+        "data.val_max_samples": schedule["validation"]["problems"] or -1,
+        "data.max_prompt_length": settings["max_prompt_tokens"],
+        "data.max_response_length": settings["max_response_tokens"],
+        "data.dataloader_num_workers": 0,
+        "data.shuffle": True,
+        "data.seed": settings["seed"],
+    }
+
+
+def _actor(settings: dict) -> dict:
+    actor = "actor_rollout_ref.actor"
+    return {
+        f"{actor}.strategy": "fsdp2",
+        # "Each gradient update uses a global batch of 512 trajectories (32 questions x 16)" (6).
+        f"{actor}.ppo_mini_batch_size": settings["prompts_per_update"],
+        f"{actor}.ppo_epochs": 1,
+        f"{actor}.optim.lr": settings["learning_rate"],
+        # "We use a clipping ratio of 0.2 for all the models" (D.1).
+        f"{actor}.clip_ratio": settings["clip_ratio"],
+        f"{actor}.clip_ratio_low": settings["clip_ratio"],
+        f"{actor}.clip_ratio_high": settings["clip_ratio"],
+        # verl's dual clip is always on at 3.0; equation 3 has none.
+        f"{actor}.clip_ratio_c": 1.0e9,
+        # Equation 3: mean over responses of the mean over tokens; verl's default is token-mean.
+        f"{actor}.loss_agg_mode": "seq-mean-token-mean",
+        f"{actor}.use_kl_loss": False,
+        f"{actor}.entropy_coeff": 0,
+        f"{actor}.data_loader_seed": settings["seed"],
+        f"{actor}.checkpoint.save_contents": ["model", "optimizer", "extra", "hf_model"],
+        f"{actor}.checkpoint.load_contents": ["model", "optimizer", "extra"],
+        f"{actor}.fsdp_config.seed": settings["seed"],
+    }
+
+
+def _rollout(settings: dict, schedule: dict) -> dict:
+    rollout = "actor_rollout_ref.rollout"
+    return {
+        f"{rollout}.name": settings["engine"],
+        f"{rollout}.n": settings["group_size"],
+        f"{rollout}.seed": settings["seed"],
+        # "We set temperature and top-p to 1.0 during both training and evaluation" (D.1).
+        f"{rollout}.temperature": settings["temperature"],
+        f"{rollout}.top_p": settings["top_p"],
+        f"{rollout}.tensor_model_parallel_size": 1,
+        f"{rollout}.calculate_log_probs": True,
+        f"{rollout}.val_kwargs.n": schedule["validation"]["n"],
+        f"{rollout}.val_kwargs.do_sample": True,
+        f"{rollout}.val_kwargs.temperature": settings["temperature"],
+        f"{rollout}.val_kwargs.top_p": settings["top_p"],
+    }
+
+
+def _trainer(schedule: dict, paths: Paths, resume_step: int | None) -> dict:
+    resume = {"trainer.resume_mode": "disable"}
+    if resume_step is not None:
+        resume = {
+            "trainer.resume_mode": "resume_path",
+            "trainer.resume_from_path": paths.checkpoints / f"global_step_{resume_step}",
+        }
+    return {
+        "actor_rollout_ref.model.path": paths.model,
+        "trainer.v1.trainer_mode": "lens",
+        "trainer.n_gpus_per_node": 1,
+        "trainer.nnodes": 1,
+        "trainer.logger": ["console"],
+        "trainer.project_name": "lens",
+        "trainer.experiment_name": "lens",
+        "trainer.default_local_dir": paths.checkpoints,
+        "trainer.total_training_steps": schedule["steps"],
+        # The number of steps decides the end, not the number of epochs.
+        "trainer.total_epochs": 1_000_000,
+        "trainer.save_freq": schedule["checkpoint_every"],
+        "trainer.test_freq": schedule["validate_every"],
+        "trainer.val_before_train": True,
+        **resume,
+    }
+
+
+def _cpu(settings: dict) -> dict:
+    """Engine `hf` on the CPU platform: float32, no fused or compiled kernels, few processes."""
+    actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+    rows = settings["prompts_per_update"] * settings["group_size"]
+    return {
+        "trainer.device": "cpu",
+        "actor_rollout_ref.model.use_remove_padding": False,
+        "actor_rollout_ref.model.enable_gradient_checkpointing": False,
+        "+actor_rollout_ref.model.override_config.attn_implementation": "sdpa",
+        f"{actor}.ppo_micro_batch_size_per_gpu": rows,
+        f"{actor}.use_torch_compile": False,
+        f"{actor}.fsdp_config.use_torch_compile": False,
+        f"{actor}.fsdp_config.dtype": "float32",
+        f"+{actor}.fsdp_config.mixed_precision.param_dtype": "fp32",
+        f"{rollout}.dtype": "float32",
+        f"{rollout}.log_prob_micro_batch_size_per_gpu": rows,
+        f"{rollout}.free_cache_engine": False,
+        f"{rollout}.load_format": "auto",
+        f"{rollout}.max_num_seqs": 512,
+        # The engine `hf` grades in the trainer's process.
+        "reward.num_workers": 0,
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
+    }
+
+
+def _cuda() -> dict:
+    """vLLM rollouts, bf16, verl's own kernels; the reward through verl's reward workers."""
+    return {
+        "trainer.device": "cuda",
+        "actor_rollout_ref.actor.use_dynamic_bsz": True,
+        "actor_rollout_ref.rollout.free_cache_engine": True,
+        "actor_rollout_ref.rollout.load_format": "auto",
+        "reward.custom_reward_function.path": Path(__file__).with_name("reward.py"),
+        "reward.custom_reward_function.name": "compute_score",
+    }
+
+
+def _hydra(value: object) -> str:
+    """A value in Hydra's override grammar."""
+    if isinstance(value, Path):
+        value = str(value)
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, list):
+        return "[" + ",".join(_hydra(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_hydra(item)}" for key, item in value.items()) + "}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

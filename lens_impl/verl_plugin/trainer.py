@@ -1,0 +1,201 @@
+"""verl's synchronous trainer with our advantages, our metrics and resumable checkpoints.
+
+Deviations from verl's PPOTrainerSync:
+- advantages come from `lens_impl.advantages`, which sees old_log_probs, masks and uids;
+- a step's checkpoint is written after its metrics line, so that a resumed run has neither a gap
+  nor a double step; it becomes the one to resume from by an atomic marker, and older ones go;
+- validation keeps counts per problem and computes no bootstrap metrics (verl's draw with
+  replacement, which biases Pass@k).
+"""
+
+import json
+import os
+import shutil
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import ray
+import torch
+import transfer_queue as tq
+from tensordict import TensorDict
+from verl.trainer.main_ppo import TaskRunnerV1
+from verl.trainer.ppo.utils import Role
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils.debug import marked_timer
+from verl.workers.utils.padding import response_to_nested
+
+from lens_impl.advantages import RolloutBatch, compute_advantages
+from lens_impl.diagnostics import step_diagnostics
+from lens_impl.files import write_json, write_parquet
+from lens_impl.verl_plugin.hf_rollout import BatchedRollout, HFActorRolloutRefWorker
+
+RESUME_MARKER = "resume.json"
+PHASES = {
+    "rollout": "gen",
+    "old_log_prob": "old_log_prob",
+    "advantage": "adv",
+    "update": "update_actor",
+    "weights": "update_weights",
+    "validation": "testing",
+    "step": "step",
+}
+
+
+@register_trainer("lens")
+class LensTrainer(PPOTrainerSync):
+    """Trains with the method named in `config.lens` (see overrides.py)."""
+
+    def __init__(self, config):
+        self.lens = config.lens
+        self.folder = Path(config.trainer.default_local_dir)
+        # verl asks for the mode's name in several places; this one behaves as its "sync".
+        config.trainer.v1.trainer_mode = "sync"
+        super().__init__(config)
+        # verl waits 2 s between polls and has no configuration key for it.
+        self.replay_buffer.poll_interval = 0.02
+        self.started = time.perf_counter()
+
+    def _init_resource_pool_mgr(self):
+        super()._init_resource_pool_mgr()
+        if self.config.actor_rollout_ref.rollout.name == "hf":
+            self.role_worker_mapping[Role.ActorRollout] = ray.remote(HFActorRolloutRefWorker)
+
+    def on_init_end(self):
+        super().on_init_end()
+        # A resumed run has validated this step already.
+        self.config.trainer.val_before_train &= self.global_steps == 0
+
+    def prepare_step(self) -> dict:
+        with marked_timer("gen", self.timing_raw):
+            return super().prepare_step()
+
+    def _compute_advantage(self, batch, metrics):
+        fields = ["uid", "response_mask", "rm_scores", "rollout_log_probs", "old_log_probs"]
+        data = tq.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=fields
+        )
+        nested_mask = data["response_mask"]
+        uids = np.array(data.pop("uid").tolist())
+        data = data.to_padded_tensor()
+        mask = data["response_mask"].bool()
+        rollout = RolloutBatch(
+            rewards=data["rm_scores"].sum(-1),
+            group_ids=uids,
+            response_mask=mask,
+            old_log_probs=data["old_log_probs"],
+        )
+        advantages = compute_advantages(self.lens.advantage, rollout, **self.lens.options)
+        difference = (data["rollout_log_probs"] - data["old_log_probs"])[mask].abs().mean()
+        self.step_metrics = {
+            **step_diagnostics(rollout, advantages),
+            "log_prob_difference": float(difference),
+        }
+        if self.lens.dump_every and self.global_steps % self.lens.dump_every == 0:
+            self._dump_rollout(batch, rollout, advantages)
+        nested = response_to_nested(advantages, nested_mask)
+        output = TensorDict({"advantages": nested, "returns": nested}, batch_size=len(batch))
+        return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=output)
+
+    def _dump_rollout(self, batch, rollout, advantages) -> None:
+        """One row a response, for notebooks and for checks of the advantages."""
+        data = tq.kv_batch_get(
+            keys=batch.keys,
+            partition_id=batch.partition_id,
+            select_fields=["responses", "extra_info", "reward_model"],
+        )
+        extra_infos = list(data["extra_info"])
+        lengths = rollout.response_mask.sum(-1).tolist()
+        frame = pd.DataFrame(
+            {
+                "group": rollout.group_ids,
+                "problem_id": [info["problem_id"] for info in extra_infos],
+                "level": [info["level"] for info in extra_infos],
+                "gold": [model["ground_truth"] for model in list(data["reward_model"])],
+                "response": [
+                    self.tokenizer.decode(tokens, skip_special_tokens=True)
+                    for tokens in data["responses"].unbind()
+                ],
+                "reward": rollout.rewards.tolist(),
+                "old_log_probs": _rows(rollout.old_log_probs, lengths),
+                "advantages": _rows(advantages, lengths),
+            }
+        )
+        write_parquet(self.folder / "rollouts" / f"step_{self.global_steps}.parquet", frame)
+
+    def _val_metrics_update(
+        self, data_sources, sample_uids, reward_extra_infos_dict, sample_turns, **kwargs
+    ) -> dict[str, float]:
+        """Write the validation of this step: one row a problem (n samples, correct)."""
+        samples = pd.DataFrame(
+            {key: reward_extra_infos_dict[key] for key in ("problem_id", "level", "reward")}
+        )
+        problems = samples.groupby("problem_id", sort=True).agg(
+            level=("level", "first"), n=("reward", "size"), correct=("reward", "sum")
+        )
+        frame = problems.reset_index().assign(step=self.global_steps)
+        frame["correct"] = frame["correct"].astype(int)
+        write_parquet(
+            self.folder / "validation" / f"step_{self.global_steps}.parquet",
+            frame[["step", "problem_id", "level", "n", "correct"]],
+        )
+        return {"validation/accuracy": float(samples["reward"].mean())}
+
+    def _save_checkpoint(self):
+        """Wait for the metrics line of this step (see _compute_metrics)."""
+        self.checkpoint_due = True
+
+    def _compute_metrics(self, batch, metrics, timing_raw, global_steps, epoch):
+        self._write_metrics(metrics, timing_raw)
+        if getattr(self, "checkpoint_due", False):
+            self.checkpoint_due = False
+            super()._save_checkpoint()
+            self._mark_checkpoint()
+
+    def _write_metrics(self, metrics: dict, timing_raw: dict) -> None:
+        seconds = {name: timing_raw[key] for name, key in PHASES.items() if key in timing_raw}
+        seconds |= getattr(self.agent_loop_manager, "seconds", {})
+        line = {
+            "step": self.global_steps,
+            **self.step_metrics,
+            "entropy": metrics["actor/entropy"],
+            "clip_fraction": metrics["actor/pg_clipfrac"],
+            "grad_norm": metrics["actor/grad_norm"],
+            "loss": metrics["actor/pg_loss"],
+            "learning_rate": metrics["actor/lr"],
+            "validation_accuracy": metrics.get("validation/accuracy"),
+            "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        }
+        with open(self.folder / "metrics.jsonl", "a") as lines:
+            lines.write(json.dumps({key: _plain(value) for key, value in line.items()}) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+
+    def _mark_checkpoint(self) -> None:
+        write_json(self.folder / RESUME_MARKER, {"step": self.global_steps})
+        for other in self.folder.glob("global_step_*"):
+            if other.name != f"global_step_{self.global_steps}":
+                shutil.rmtree(other)
+
+
+class LensTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
+    """verl's task runner, which hands the engine `hf` its batched rollout."""
+
+    def init_agent_loop_manager(self):
+        if self.config.actor_rollout_ref.rollout.name == "hf":
+            self.agent_loop_manager = BatchedRollout(
+                self.config, self.trainer.actor_rollout_wg, self.trainer.tokenizer
+            )
+        else:
+            super().init_agent_loop_manager()
+
+
+def _rows(matrix: torch.Tensor, lengths: list[int]) -> list[list[float]]:
+    return [row[:length].tolist() for row, length in zip(matrix, lengths, strict=True)]
+
+
+def _plain(value):
+    return value.item() if isinstance(value, (np.generic, torch.Tensor)) else value
