@@ -22,9 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +38,7 @@ from lens_impl.verl_plugin.overrides import Paths, verl_overrides
 
 POLL_SECONDS = 0.5
 PROGRESS_SECONDS = 15.0
+MIRROR_SECONDS = 20.0
 
 
 @contextmanager
@@ -84,14 +86,16 @@ def resume_step(folder: Path, steps: int, inputs: dict) -> int | None:
 
 def fingerprint(*paths: Path) -> dict:
     """Size and time of every file, to notice that data or model were made anew."""
-    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    files = [
+        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+    ]
     return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
 def environment(settings: dict, ray_folder: str) -> dict[str, str]:
     """Environment of verl's process and of all that Ray starts for it."""
     values = {
-        "VERL_USE_EXTERNAL_MODULES": "lens_impl.verl_plugin",
+        "VERL_USE_EXTERNAL_MODULES": "lens_impl.verl_plugin.register",
         "VERL_USE_EXTERNAL_PLUGINS": "none",
         "TRANSFER_QUEUE_ENABLE": "1",
         "RAY_TMPDIR": ray_folder,
@@ -113,8 +117,10 @@ def environment(settings: dict, ray_folder: str) -> dict[str, str]:
     return {**os.environ, **values}
 
 
-def train(settings: dict, schedule: dict, paths: Paths, lock: int, step: int | None, report) -> None:
-    """Run verl's process to its end; calls `report` with each new metrics line."""
+def train(
+    settings: dict, schedule: dict, paths: Paths, lock: int, step: int | None, watch: "Watch"
+) -> None:
+    """Run verl's process to its end, and show `watch` what it writes."""
     folder = paths.checkpoints
     write_json(
         folder / "request.json",
@@ -140,11 +146,9 @@ def train(settings: dict, schedule: dict, paths: Paths, lock: int, step: int | N
                 start_new_session=True,
             )
         try:
-            seen = step or 0
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
-                seen = _report_new(folder, seen, report)
-            _report_new(folder, seen, report)
+                watch.look()
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -160,35 +164,40 @@ def train(settings: dict, schedule: dict, paths: Paths, lock: int, step: int | N
         sys.exit(1)
 
 
-def _report_new(folder: Path, seen: int, report) -> int:
-    metrics = folder / "metrics.jsonl"
-    if not metrics.exists():
-        return seen
-    for line in metrics.read_text().splitlines(keepends=True)[seen:]:
-        if line.endswith("\n"):
-            report(json.loads(line))
-            seen += 1
-    return seen
+class Watch:
+    """Follows metrics.jsonl: prints a progress line a while and mirrors to MLflow."""
 
-
-class Progress:
-    """Prints a line a while: step, reward, share of all-wrong groups, speed, time left."""
-
-    def __init__(self, run: str, steps: int):
-        self.run, self.steps = run, steps
+    def __init__(self, run: str, folder: Path, steps: int, mirror: Callable[[], str | None]):
+        self.run, self.steps, self.mirror = run, steps, mirror
+        self.metrics = folder / "metrics.jsonl"
+        self.offset = self.metrics.stat().st_size if self.metrics.exists() else 0
         self.first: tuple[float, int] | None = None
-        self.printed = 0.0
+        self.printed = self.mirrored = time.monotonic()
 
-    def __call__(self, line: dict) -> None:
-        now = time.monotonic()
-        if self.first is None:
-            self.first = (now, line["step"])
-        if now - self.printed < PROGRESS_SECONDS and line["step"] != self.steps:
+    def look(self) -> None:
+        """Show the newest line, if there is one and the last was shown long enough ago."""
+        if not self.metrics.exists():
             return
-        self.printed = now
+        with open(self.metrics) as lines:
+            lines.seek(self.offset)
+            new = [json.loads(line) for line in lines.readlines() if line.endswith("\n")]
+        if not new:
+            return
+        now, line = time.monotonic(), new[-1]
+        self.first = self.first or (now, line["step"])
+        if now - self.printed > PROGRESS_SECONDS or line["step"] == self.steps:
+            self.offset = self.metrics.stat().st_size
+            self.printed = now
+            self._print(now, line)
+        if now - self.mirrored > MIRROR_SECONDS:
+            self.mirrored = now
+            self.mirror()
+
+    def _print(self, now: float, line: dict) -> None:
+        started, first_step = self.first
         seconds = line["seconds"]["step"]
-        if line["step"] > self.first[1]:
-            seconds = (now - self.first[0]) / (line["step"] - self.first[1])
+        if line["step"] > first_step:
+            seconds = (now - started) / (line["step"] - first_step)
         left = (self.steps - line["step"]) * seconds
         print(
             f"{self.run}  step {line['step']}/{self.steps}  reward {line['reward']:.3f}  "
@@ -203,7 +212,9 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
     steps = schedule["steps"]
     lines = read_jsonl(folder / "metrics.jsonl")
     if [line["step"] for line in lines] != list(range(1, steps + 1)):
-        raise RuntimeError(f"{folder}/metrics.jsonl does not hold the steps 1 to {steps}, each once")
+        raise RuntimeError(
+            f"{folder}/metrics.jsonl does not hold the steps 1 to {steps}, each once"
+        )
     model = folder / f"global_step_{steps}" / "actor" / "huggingface"
     if not (model / "config.json").exists():
         raise RuntimeError(f"{model} is missing")
@@ -228,7 +239,6 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
             "checkpoints": os.path.relpath(folder),
             "steps": steps,
             "config_hash": checkpoint_hash(settings),
-            "git": git_state(Path(__file__).parent),
             "versions": versions(),
             **about,
         },
@@ -265,16 +275,30 @@ def main() -> None:
         inputs = fingerprint(paths.train, paths.validation, paths.model)
         step = resume_step(folder, schedule["steps"], inputs)
         run = arguments.run_dir.name
-        print(f"{run}  {'from the start' if step is None else f'resumes after step {step}'}", flush=True)
-        progress = Progress(run, schedule["steps"])
+        start = "from the start" if step is None else f"resumes after step {step}"
+        print(f"{run}  {start}", flush=True)
+        write_json(folder / "config.json", {"settings": settings, "schedule": schedule})
+        git = git_state(Path(__file__).parent)
+        tags = {key: settings[key] for key in ("model", "mix", "method", "seed")}
+        tags |= {"run": run, "git_commit": git["commit"], "git_dirty": git["dirty"]}
+        mirror = partial(
+            try_mirror,
+            arguments.tracking_uri,
+            arguments.experiment,
+            folder,
+            folder / "mlflow_run_id",
+            {**tags, "kind": "training"},
+        )
         if step != schedule["steps"]:
-            train(settings, schedule, paths, lock, step, progress)
+            watch = Watch(run, folder, schedule["steps"], mirror)
+            train(settings, schedule, paths, lock, step, watch)
         finished = datetime.now(UTC)
         about = {
             "started": started.isoformat(timespec="seconds"),
             "finished": finished.isoformat(timespec="seconds"),
             "seconds": round((finished - started).total_seconds(), 1),
-            "mlflow_run_id": None,
+            "git": git,
+            "mlflow_run_id": mirror(),
         }
         write_results(folder, arguments.run_dir, settings, schedule, about)
 

@@ -1,26 +1,6 @@
-"""All that touches verl, loaded into each of its processes by `VERL_USE_EXTERNAL_MODULES`.
+"""All that touches verl.
 
 Nothing of verl is edited. What is added goes through verl's own extension points where it has
 them (platform, rollout registry, trainer and task runner subclasses); the patches that remain are
-in `patches.py`, one function each.
+in `patches.py`, one function each. Importing this package imports no verl: `register.py` does.
 """
-
-import os
-
-from verl.workers.rollout.base import _ROLLOUT_REGISTRY
-from verl.workers.rollout.replica import RolloutReplicaRegistry
-
-
-def _hf_replica() -> type:
-    from lens_impl.verl_plugin.hf_rollout import HFReplica
-
-    return HFReplica
-
-
-_ROLLOUT_REGISTRY[("hf", "async")] = "lens_impl.verl_plugin.hf_rollout.HFRollout"
-RolloutReplicaRegistry.register("hf", _hf_replica)
-
-if os.environ.get("VERL_PLATFORM") == "cpu":
-    from lens_impl.verl_plugin.platform_cpu import use_cpu_platform
-
-    use_cpu_platform()

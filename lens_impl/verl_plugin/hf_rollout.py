@@ -18,7 +18,6 @@ import torch
 import transfer_queue as tq
 from tensordict import NonTensorStack, TensorDict
 from verl.single_controller.base.decorator import Dispatch, register
-from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.engine_workers import ActorRolloutRefWorker
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica
@@ -98,7 +97,7 @@ class HFActorRolloutRefWorker(ActorRolloutRefWorker):
 class BatchedRollout:
     """verl's agent-loop manager for the engine `hf` (see TaskRunnerV1.init_agent_loop_manager).
 
-    `seconds` holds the time of the last batch by phase: rollout, reward, queue.
+    `seconds` holds the time of the last training batch by phase: rollout, reward, queue.
     """
 
     def __init__(self, config, worker_group, tokenizer):
@@ -115,11 +114,8 @@ class BatchedRollout:
         kwargs = rollout.val_kwargs if validate else rollout
         sampling = Sampling(rollout.response_length, kwargs.temperature, kwargs.top_p)
         step = int(columns["global_steps"][0])
-        rows = [
-            (row, index)
-            for row in ({key: column[i] for key, column in columns.items()} for i in range(len(batch)))
-            for index in range(kwargs.n)
-        ]
+        problems = [{key: columns[key][i] for key in columns} for i in range(len(batch))]
+        rows = [(problem, index) for problem in problems for index in range(kwargs.n)]
         prompts = {row["uid"]: prompt_ids(self.tokenizer, row["raw_prompt"]) for row, _ in rows}
         split = "validation" if validate else "train"
         seeds = [
@@ -133,6 +129,8 @@ class BatchedRollout:
         scores = self._score(rows, completions)
         scored = time.perf_counter()
         self._store(rows, prompts, completions, scores, step, "val" if validate else "train")
+        if validate:
+            return
         self.seconds = {
             "rollout": generated - started,
             "reward": scored - generated,
@@ -165,8 +163,25 @@ class BatchedRollout:
         ]
 
     def _store(self, rows, prompts, completions, scores, step, partition) -> None:
-        """Fields and tags as verl's AgentLoopWorkerTQ writes them."""
-        keys, fields, tags = [], [], []
+        """What the trainer reads of AgentLoopWorkerTQ's fields and tags, and no more of them.
+
+        Each non-tensor column costs the actor more than the forward pass of a tiny model, at
+        every fetch of the batch; validation alone needs some.
+        """
+        tensors = {
+            name: []
+            for name in (
+                "prompts",
+                "responses",
+                "input_ids",
+                "position_ids",
+                "response_mask",
+                "loss_mask",
+                "rollout_log_probs",
+                "rm_scores",
+            )
+        }
+        keys, tags = [], []
         for (row, index), completion, score in zip(rows, completions, scores, strict=True):
             prompt = torch.tensor(prompts[row["uid"]])
             response = torch.tensor(completion.token_ids)
@@ -174,24 +189,15 @@ class BatchedRollout:
             mask = torch.ones_like(response)
             rm_scores = torch.zeros(len(response))
             rm_scores[-1] = score["score"]
+            tensors["prompts"].append(prompt)
+            tensors["responses"].append(response)
+            tensors["input_ids"].append(input_ids)
+            tensors["position_ids"].append(torch.arange(len(input_ids)))
+            tensors["response_mask"].append(mask)
+            tensors["loss_mask"].append(mask)
+            tensors["rollout_log_probs"].append(torch.tensor(completion.log_probs))
+            tensors["rm_scores"].append(rm_scores)
             keys.append(f"{row['uid']}_{index}_0")
-            fields.append(
-                {
-                    **row,
-                    "session_id": index,
-                    "prompts": prompt,
-                    "responses": response,
-                    "response_mask": mask,
-                    "loss_mask": mask,
-                    "input_ids": input_ids,
-                    "position_ids": torch.arange(len(input_ids)),
-                    "rollout_log_probs": torch.tensor(completion.log_probs),
-                    "rm_scores": rm_scores,
-                    "num_turns": 2,
-                    "multi_modal_inputs": {},
-                    "extra_fields": {"reward_extra_info": score},
-                }
-            )
             tags.append(
                 {
                     "status": "success",
@@ -203,8 +209,25 @@ class BatchedRollout:
                     "max_global_steps": step - 1,
                 }
             )
+        fields: dict[str, Any] = {
+            name: torch.nested.as_nested_tensor(values, layout=torch.jagged)
+            for name, values in tensors.items()
+        }
+        if partition == "val":
+            fields = {name: fields[name] for name in ("prompts", "responses", "rm_scores")}
+            for name in ("uid", "data_source", "reward_model"):
+                fields[name] = NonTensorStack(*[row[name] for row, _ in rows])
+            fields["num_turns"] = torch.full((len(rows),), 2)
+            fields["extra_fields"] = NonTensorStack(
+                *[{"reward_extra_info": score} for score in scores]
+            )
+        else:
+            fields["index"] = torch.tensor([int(row["index"]) for row, _ in rows])
         tq.kv_batch_put(
-            keys=keys, partition_id=partition, fields=list_of_dict_to_tensordict(fields), tags=tags
+            keys=keys,
+            partition_id=partition,
+            fields=TensorDict(fields, batch_size=len(keys)),
+            tags=tags,
         )
         uids = list(prompts)
         tq.kv_batch_put(

@@ -11,8 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-os.environ["VERL_USE_EXTERNAL_MODULES"] = "lens_impl.verl_plugin"
-
 
 def exit_with_parent() -> None:
     """End this process when the one that started it is gone, however it went."""

@@ -47,3 +47,14 @@ def offload_without_pinned_memory() -> None:
     import verl.workers.engine.fsdp.transformer_impl as transformer_impl
 
     transformer_impl.CPUOffloadPolicy = lambda pin_memory=True: None
+
+
+def log_probs_in_one_call() -> None:
+    """verl/utils/torch_functional.py (logprobs_from_logits_v2) loops over rows to save memory.
+
+    Without padding removal a row is a token: 28,000 Python iterations a step at tiny scale, a
+    quarter of the actor's time. verl's own one-call function gives the same values.
+    """
+    import verl.utils.torch_functional as torch_functional
+
+    torch_functional.logprobs_from_logits_v2 = torch_functional.logprobs_from_logits_naive

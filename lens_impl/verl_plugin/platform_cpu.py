@@ -87,3 +87,4 @@ def use_cpu_platform() -> None:
     patches.give_torch_cpu_the_memory_api()
     patches.use_gloo_once()
     patches.offload_without_pinned_memory()
+    patches.log_probs_in_one_call()

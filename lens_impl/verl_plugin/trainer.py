@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -69,22 +68,28 @@ class LensTrainer(PPOTrainerSync):
         # A resumed run has validated this step already.
         self.config.trainer.val_before_train &= self.global_steps == 0
 
+    def _balance_batch(self, batch, metrics, **kwargs):
+        if self.actor_rollout_wg.world_size == 1:
+            # One rank has nothing to balance: whole groups stay together in the loader's order.
+            return batch
+        return super()._balance_batch(batch, metrics, **kwargs)
+
     def prepare_step(self) -> dict:
         with marked_timer("gen", self.timing_raw):
             return super().prepare_step()
 
     def _compute_advantage(self, batch, metrics):
-        fields = ["uid", "response_mask", "rm_scores", "rollout_log_probs", "old_log_probs"]
+        fields = ["response_mask", "rm_scores", "rollout_log_probs", "old_log_probs"]
         data = tq.kv_batch_get(
             keys=batch.keys, partition_id=batch.partition_id, select_fields=fields
         )
         nested_mask = data["response_mask"]
-        uids = np.array(data.pop("uid").tolist())
         data = data.to_padded_tensor()
         mask = data["response_mask"].bool()
         rollout = RolloutBatch(
             rewards=data["rm_scores"].sum(-1),
-            group_ids=uids,
+            # Keys are {uid}_{session}_{turn}; a uid is one prompt of this batch.
+            group_ids=np.array([key.rsplit("_", 2)[0] for key in batch.keys]),
             response_mask=mask,
             old_log_probs=data["old_log_probs"],
         )
@@ -105,16 +110,16 @@ class LensTrainer(PPOTrainerSync):
         data = tq.kv_batch_get(
             keys=batch.keys,
             partition_id=batch.partition_id,
-            select_fields=["responses", "extra_info", "reward_model"],
+            select_fields=["responses", "index"],
         )
-        extra_infos = list(data["extra_info"])
+        problems = {info["index"]: info for info in self.train_dataset.dataframe["extra_info"]}
+        problems = [problems[int(index)] for index in data["index"]]
         lengths = rollout.response_mask.sum(-1).tolist()
         frame = pd.DataFrame(
             {
                 "group": rollout.group_ids,
-                "problem_id": [info["problem_id"] for info in extra_infos],
-                "level": [info["level"] for info in extra_infos],
-                "gold": [model["ground_truth"] for model in list(data["reward_model"])],
+                "problem_id": [problem["problem_id"] for problem in problems],
+                "level": [problem["level"] for problem in problems],
                 "response": [
                     self.tokenizer.decode(tokens, skip_special_tokens=True)
                     for tokens in data["responses"].unbind()

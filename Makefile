@@ -1,0 +1,97 @@
+# make reproduce    the whole paper as a toy: tables, figures, summary, report (scale tiny)
+# make smoke        the same workflow in minutes, to see that everything runs
+# make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
+# make mlflow       browse the runs at http://127.0.0.1:5000
+# make report       results/<scale>/report.html
+# make test, test-fast, check    tests, those without real workflows, format and lint
+# make lock         solve the requirement lists again (needs uv)
+# make clean        delete the results of one scale
+#
+# SCALE=smoke|tiny  CORES=2  PYTHON=python3.12  PORT=5000
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+SCALE ?= tiny
+CORES ?= 2
+PORT ?= 5000
+PYTHON ?= python3
+VENV := .venv
+RESULTS := results/$(SCALE)
+IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+# One workflow at a time. flock, since Snakemake's own lock stays behind when a run is killed.
+LOCKED := $(IN_VENV) flock --close --nonblock --conflict-exit-code 75 results/.lock
+SNAKEMAKE := snakemake --profile workflow/profiles/local --config scale=$(SCALE)
+BUSY := { status=$$?; [ $$status != 75 ] \
+	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
+	exit $$status; }
+
+.PHONY: reproduce smoke rerun show report mlflow venv test test-fast check lock clean
+
+reproduce: venv
+	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
+	@$(MAKE) --no-print-directory report show
+
+smoke:
+	@$(MAKE) --no-print-directory reproduce SCALE=smoke
+
+rerun: venv
+	@manifest=$$($(IN_VENV) python -m lens_impl.experiments manifest \
+		--config-scale $(SCALE) --run "$(RUN)") \
+	&& { $(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all || $(BUSY); }
+	@$(MAKE) --no-print-directory report show
+
+show:
+	@cat $(RESULTS)/summary.md
+	@printf '\nfigures  %s\nreport   %s\nmlflow   %s\n' \
+		"$(RESULTS)/figures/*.pdf" "$(RESULTS)/report.html" "make mlflow (results/mlflow.db)"
+
+report: venv
+	@$(MAKE) --no-print-directory $(RESULTS)/report.html
+
+# The prerequisites are what the last run left, so that an unchanged result makes no new report.
+$(RESULTS)/report.html: $(wildcard $(RESULTS)/summary.md $(RESULTS)/tables/* $(RESULTS)/figures/*)
+	@$(IN_VENV) $(SNAKEMAKE) --nolock --report $@
+
+mlflow: venv
+	$(IN_VENV) mlflow server --host 127.0.0.1 --port $(PORT) \
+		--backend-store-uri sqlite:///results/mlflow.db
+
+venv: $(VENV)/.installed
+
+# pip and not uv: the user's pip configuration decides where packages come from.
+$(VENV)/.installed: envs/train_cpu.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+		"error: Python %d.%d does not do: 3.11, 3.12 or 3.13 is needed. " % v \
+		+ "Hint: make venv PYTHON=python3.12")'
+	@echo "Installing into $(VENV): some minutes, about 2 GB (more where torch comes with CUDA)."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --requirement envs/train_cpu.txt
+	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: venv
+	$(IN_VENV) pytest
+
+test-fast: venv
+	$(IN_VENV) pytest -m "not slow"
+
+check: venv
+	$(IN_VENV) ruff check .
+	$(IN_VENV) ruff format --check .
+	$(IN_VENV) snakefmt --check Snakefile rules
+	$(IN_VENV) snakemake --lint
+
+# CUDA packages are left out of the list: a CPU build of torch does not want them, and where the
+# index gives the CUDA build, its own metadata brings them.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+lock:
+	$(COMPILE) envs/train_cpu.in --output-file envs/solved.txt
+	grep -vE '^(nvidia-|cuda-|triton)' envs/solved.txt > envs/train_cpu.txt
+	rm envs/solved.txt
+	$(COMPILE) envs/core.in --constraints envs/train_cpu.txt --output-file envs/core.txt
+	$(COMPILE) envs/train_gpu.in --output-file envs/train_gpu.txt
+
+clean:
+	rm -rf $(RESULTS)

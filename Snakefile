@@ -1,0 +1,28 @@
+"""Reproduction of LENS: data, base model, trainings, evaluation, tables and figures of one scale.
+
+config/config.yaml names the scale; everything it makes is under results/<scale>/.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/paper.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.figures.input,
+        "results/<scale>/summary.md",
+        "results/<scale>/mlflow.mirror.json",
+        expand("results/<scale>/models/{model}.regime.json", model=config["models"]),

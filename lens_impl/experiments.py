@@ -1,0 +1,121 @@
+"""From a checked configuration to the table of training runs and what each is given.
+
+python -m lens_impl.experiments list                  the trainings of a scale
+python -m lens_impl.experiments manifest --run NAME   the file that a training ends with
+"""
+
+import argparse
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from lens_impl.configuration import choice, load
+from lens_impl.errors import UserError, run_cli
+
+# The train settings that do not decide the trajectory of a run: its length and what it writes.
+_SCHEDULE = ("steps", "validate_every", "validation", "checkpoint_every", "dump_every")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: which model learns which mix of prompts by which method from which seed."""
+
+    model: str
+    mix: str
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}_{self.mix}_{self.method}_s{self.seed}"
+
+
+def base_name(model: str) -> str:
+    """The run name under which the untrained model is evaluated."""
+    return f"{model}_base"
+
+
+def runs(config: dict) -> list[Run]:
+    """Every training that `experiments` asks for, each once, in that order."""
+    wanted = [
+        Run(experiment["model"], experiment["mix"], method, seed)
+        for experiment in config["experiments"]
+        for seed in experiment["seeds"]
+        for method in experiment["methods"]
+    ]
+    return list(dict.fromkeys(wanted))
+
+
+def find(config: dict, name: str) -> Run:
+    """The training of that name; UserError if the experiments do not ask for it."""
+    known = {run.name: run for run in runs(config)}
+    if name not in known:
+        raise UserError(f"the run is {name!r}, but must be {choice(name, known)}")
+    return known[name]
+
+
+def describe(run: Run) -> dict:
+    """A run as tables, figures and the MLflow mirror are given it."""
+    return {"run": run.name, **asdict(run)}
+
+
+def settings(config: dict, run: Run) -> dict:
+    """Everything but data and model files that decides the trajectory of a training.
+
+    How long it goes on and how often it validates and saves are left out, so that a training
+    can be lengthened from its checkpoint.
+    """
+    train = {key: value for key, value in config["train"].items() if key not in _SCHEDULE}
+    return {
+        **asdict(run),
+        "advantage": config["methods"][run.method],
+        "learning_rate": config["models"][run.model]["learning_rate"],
+        **train,
+    }
+
+
+def checkpoint_hash(settings: dict) -> str:
+    """12 hex digits that name the checkpoint folder of these settings."""
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def schedule(config: dict) -> dict:
+    """How long a training goes on, and how often it validates, saves and dumps its rollouts."""
+    return {key: config["train"][key] for key in _SCHEDULE}
+
+
+def evaluation_config(config: dict) -> dict:
+    """What `lens_impl.evaluate` is given as --config: sampling as in training, n and k."""
+    as_trained = ["max_response_tokens", "temperature", "top_p", "engine", "device", "threads"]
+    chosen = {key: value for key, value in config["evaluate"].items() if key != "shards"}
+    return {**chosen, **{key: config["train"][key] for key in as_trained}}
+
+
+def tracking_uri(config: dict) -> str:
+    """Address of the MLflow store."""
+    return config["mlflow"]["tracking_uri"] or "sqlite:///results/mlflow.db"
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Show what a configuration asks for.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", help="the name of every training, one a line")
+    manifest = verbs.add_parser("manifest", help="the file that a training ends with")
+    manifest.add_argument("--run", required=True, help="name of a training")
+    for verb in verbs.choices.values():
+        verb.add_argument("--config-scale", help="default: the scale in config/config.yaml")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = _parse()
+    config = load(arguments.config_scale)
+    if arguments.verb == "list":
+        print(*(run.name for run in runs(config)), sep="\n")
+    else:
+        print(f"results/{config['scale']}/runs/{find(config, arguments.run).name}/manifest.json")
+
+
+if __name__ == "__main__":
+    run_cli(main)

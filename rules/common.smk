@@ -1,0 +1,113 @@
+"""The configuration, the table of runs, and the functions that rules share."""
+
+import json
+import os
+
+from lens_impl import configuration, experiments
+from lens_impl.errors import UserError
+
+
+def told(function, *arguments):
+    """Call a function of the package; its UserError ends the workflow as one sentence.
+
+    SystemExit, since Snakemake shows any other exception with a traceback.
+    """
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+configfile: "config/config.yaml"
+configfile: told(configuration.overlay, config["scale"])
+
+
+config["methods"] = told(configuration.read_yaml, "config/methods.yaml")
+told(configuration.check, config)
+told(configuration.check_results_folder)
+
+RUNS = experiments.runs(config)
+
+# Environment variables and not params: another address of the mirror re-runs nothing.
+os.environ["MLFLOW_TRACKING_URI"] = experiments.tracking_uri(config)
+os.environ["MLFLOW_EXPERIMENT_NAME"] = f"lens-{config['scale']}"
+
+
+envvars:
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_EXPERIMENT_NAME",
+
+
+pathvars:
+    scale=config["scale"],
+
+
+wildcard_constraints:
+    model="|".join(config["models"]),
+    mix="|".join(config["data"]["mixes"]),
+    method="|".join(config["methods"]),
+    seed=r"\d+",
+    set="|".join(config["data"]["evaluation_sets"]),
+    shard=r"\d+",
+    run=r"[A-Za-z0-9-]+(_[A-Za-z0-9-]+)+",
+
+
+def as_json(value):
+    """One shell argument for a structured value."""
+    return json.dumps(value, sort_keys=True)
+
+
+def raw_folder(wildcards):
+    """Where the data sets are: real ones or the made ones."""
+    return config["data"]["local_dir"] or f"results/{config['scale']}/data/raw"
+
+
+def raw_files(wildcards):
+    """The made data sets; nothing where a folder of real ones is given, whose form is open."""
+    if config["data"]["local_dir"]:
+        return []
+    sources = ["math_train", "math_test", "dapo", "numina"]
+    return expand("results/<scale>/data/raw/{source}.jsonl", source=sources)
+
+
+def run_of(wildcards):
+    """The training that the wildcards of an output name."""
+    return experiments.Run(
+        wildcards.model, wildcards.mix, wildcards.method, int(wildcards.seed)
+    )
+
+
+def training_settings(wildcards):
+    """What decides the trajectory of one training."""
+    return as_json(experiments.settings(config, run_of(wildcards)))
+
+
+def checkpoint_folder(wildcards):
+    """Where a training keeps its resumable state: other settings, another folder."""
+    run = run_of(wildcards)
+    digest = experiments.checkpoint_hash(experiments.settings(config, run))
+    return f"results/{config['scale']}/runs/{run.name}/checkpoints/{digest}"
+
+
+def policy(wildcards):
+    """What is evaluated under a run's name: the base model's folder, or a training's manifest."""
+    for model in config["models"]:
+        if wildcards.run == experiments.base_name(model):
+            return f"results/<scale>/models/{model}"
+    return f"results/<scale>/runs/{wildcards.run}/manifest.json"
+
+
+def select(mix, methods):
+    """The trainings on one mix by some methods."""
+    return [run for run in RUNS if run.mix == mix and run.method in methods]
+
+
+def names(runs):
+    """The run names of trainings and, in front, of the base models they start from."""
+    bases = dict.fromkeys(experiments.base_name(run.model) for run in runs)
+    return [*bases, *(run.name for run in runs)]
+
+
+def described(runs):
+    """Trainings as the JSON that tables, figures and the mirror are given."""
+    return as_json([experiments.describe(run) for run in runs])

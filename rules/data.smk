@@ -1,0 +1,171 @@
+"""Data and base model.
+
+in:  config; data.local_dir, or the made problems
+out: results/<scale>/data/{mix}.parquet       training prompts
+     results/<scale>/data/{mix}.report.json   rows in, dropped by reason, rows out
+     results/<scale>/data/eval_{set}.parquet  evaluation problems
+     results/<scale>/models/{model}/          Hugging Face folder of the base model
+     results/<scale>/models/{model}.regime.json   what the base model can do
+"""
+
+
+rule make_tiny_problems:
+    """Make the toy's problems in the schemas of MATH, DAPO and NuminaMath, traps included."""
+    output:
+        math_train="results/<scale>/data/raw/math_train.jsonl",
+        math_test="results/<scale>/data/raw/math_test.jsonl",
+        dapo="results/<scale>/data/raw/dapo.jsonl",
+        numina="results/<scale>/data/raw/numina.jsonl",
+        pretrain="results/<scale>/data/raw/pretrain.jsonl",
+    log:
+        "results/<scale>/logs/make_tiny_problems.log",
+    benchmark:
+        "results/<scale>/benchmarks/make_tiny_problems.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        config=as_json(config["tiny_problems"]),
+        raw=subpath(output.dapo, parent=True),
+    shell:
+        """
+        python -m lens_impl.data.tiny \
+            --config {params.config:q} \
+            --out {params.raw:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule mix_prompts:
+    """Mix MATH with a second source: extract answers, filter, de-duplicate, decontaminate."""
+    input:
+        raw=raw_files,
+    output:
+        prompts="results/<scale>/data/{mix}.parquet",
+        report="results/<scale>/data/{mix}.report.json",
+    log:
+        "results/<scale>/logs/mix_prompts/{mix}.log",
+    benchmark:
+        "results/<scale>/benchmarks/mix_prompts/{mix}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        raw=raw_folder,
+        sizes=lambda wildcards: as_json(config["data"]["mixes"][wildcards.mix]),
+        evaluation_sets=as_json(config["data"]["evaluation_sets"]),
+        languages=as_json(config["data"]["languages"]),
+        instruction=config["data"]["instruction"],
+        seed=config["data"]["seed"],
+        strict="--strict" if config["data"]["strict"] else "",
+    shell:
+        """
+        python -m lens_impl.data.prepare mix {params.strict} \
+            --mix {wildcards.mix:q} \
+            --sizes {params.sizes:q} \
+            --raw {params.raw:q} \
+            --evaluation-sets {params.evaluation_sets:q} \
+            --languages {params.languages:q} \
+            --instruction={params.instruction:q} \
+            --seed {params.seed:q} \
+            --out {output.prompts:q} \
+            --report {output.report:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule prepare_evaluation:
+    """Bring an evaluation set into the columns that verl reads, in file order."""
+    input:
+        raw=raw_files,
+    output:
+        "results/<scale>/data/eval_{set}.parquet",
+    log:
+        "results/<scale>/logs/prepare_evaluation/{set}.log",
+    benchmark:
+        "results/<scale>/benchmarks/prepare_evaluation/{set}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        raw=raw_folder,
+        instruction=config["data"]["instruction"],
+    shell:
+        """
+        python -m lens_impl.data.prepare evaluation \
+            --set {wildcards.set:q} \
+            --raw {params.raw:q} \
+            --instruction={params.instruction:q} \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule pretrain_base_model:
+    """Train the toy's base model from scratch on worked solutions with misconceptions."""
+    input:
+        corpus="results/<scale>/data/raw/pretrain.jsonl",
+    output:
+        directory("results/<scale>/models/{model}"),
+    log:
+        "results/<scale>/logs/pretrain_base_model/{model}.log",
+    benchmark:
+        "results/<scale>/benchmarks/pretrain_base_model/{model}.tsv"
+    conda:
+        "../envs/train_cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        config=lambda wildcards: as_json(config["models"][wildcards.model]["pretrain"]),
+    shell:
+        """
+        python -m lens_impl.base_model train \
+            --config {params.config:q} \
+            --corpus {input.corpus:q} \
+            --threads {threads} \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule measure_regime:
+    """Measure a base model's Pass@1, Pass@16 and all-wrong groups before any training."""
+    input:
+        model="results/<scale>/models/{model}",
+        mixes=expand("results/<scale>/data/{mix}.parquet", mix=config["data"]["mixes"]),
+        evaluation="results/<scale>/data/eval_math.parquet",
+    output:
+        "results/<scale>/models/{model}.regime.json",
+    log:
+        "results/<scale>/logs/measure_regime/{model}.log",
+    benchmark:
+        "results/<scale>/benchmarks/measure_regime/{model}.tsv"
+    conda:
+        "../envs/train_cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        config=lambda wildcards: as_json(config["models"][wildcards.model]["pretrain"]),
+    shell:
+        """
+        python -m lens_impl.base_model regime \
+            --model {input.model:q} \
+            --mix {input.mixes:q} \
+            --eval {input.evaluation:q} \
+            --config {params.config:q} \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """

@@ -1,0 +1,81 @@
+"""Trainings: one rule for every model, mix, method and seed.
+
+in:  results/<scale>/data/{mix}.parquet, results/<scale>/models/{model}/
+out: results/<scale>/runs/{model}_{mix}_{method}_s{seed}/
+     config.json metrics.jsonl curves.parquet manifest.json
+Checkpoints are beside them in checkpoints/<hash>/ and are no output: Snakemake deletes the outputs
+of a job that fails, and a killed training is to go on where it was.
+"""
+
+
+rule init_tracking:
+    """Create MLflow's database once: processes that create it together spoil it."""
+    output:
+        "results/<scale>/mlflow.init.json",
+    log:
+        "results/<scale>/logs/init_tracking.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        """
+        python -m lens_impl.tracking init \
+            --tracking-uri "$MLFLOW_TRACKING_URI" \
+            --experiment "$MLFLOW_EXPERIMENT_NAME" \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule train:
+    """Train a model on a mix of prompts by a method from a seed; goes on from its checkpoint."""
+    input:
+        prompts="results/<scale>/data/{mix}.parquet",
+        validation="results/<scale>/data/eval_math.parquet",
+        model="results/<scale>/models/{model}",
+        tracking=ancient("results/<scale>/mlflow.init.json"),
+    output:
+        config="results/<scale>/runs/{model}_{mix}_{method}_s{seed}/config.json",
+        metrics="results/<scale>/runs/{model}_{mix}_{method}_s{seed}/metrics.jsonl",
+        curves="results/<scale>/runs/{model}_{mix}_{method}_s{seed}/curves.parquet",
+        manifest="results/<scale>/runs/{model}_{mix}_{method}_s{seed}/manifest.json",
+    log:
+        "results/<scale>/logs/train/{model}_{mix}_{method}_s{seed}.log",
+    benchmark:
+        "results/<scale>/benchmarks/train/{model}_{mix}_{method}_s{seed}.tsv"
+    conda:
+        "../envs/train_cpu.yaml"
+    threads: config["train"]["threads"]
+    resources:
+        mem_mb=7000,
+        runtime=240,
+    params:
+        settings=training_settings,
+        schedule=as_json(experiments.schedule(config)),
+        checkpoints=checkpoint_folder,
+        run_dir=subpath(output.manifest, parent=True),
+    shell:
+        """
+        exec python -m lens_impl.train \
+            --config {params.settings:q} \
+            --schedule {params.schedule:q} \
+            --train {input.prompts:q} \
+            --validation {input.validation:q} \
+            --model {input.model:q} \
+            --run-dir {params.run_dir:q} \
+            --checkpoints {params.checkpoints:q} \
+            --tracking-uri "$MLFLOW_TRACKING_URI" \
+            --experiment "$MLFLOW_EXPERIMENT_NAME" \
+            >{log:q} 2>&1
+        """
+
+
+rule trainings:
+    """Every training of the experiments."""
+    input:
+        expand(
+            "results/<scale>/runs/{run}/manifest.json", run=[run.name for run in RUNS]
+        ),

@@ -1,0 +1,226 @@
+"""Configuration in, runs, settings and sentences out."""
+
+import copy
+from inspect import signature
+
+import pytest
+
+from lens_impl import configuration, experiments
+from lens_impl.errors import UserError
+from lens_impl.experiments import Run
+
+LENS = Run("tiny", "math-dapo", "lens", 1)
+
+
+@pytest.fixture(scope="module")
+def config():
+    return configuration.load("tiny", configuration.ROOT)
+
+
+def changed(config, path, value):
+    """A copy with the value at a dotted path replaced."""
+    config = copy.deepcopy(config)
+    *parents, last = path.split(".")
+    part = config
+    for key in parents:
+        part = part[int(key) if isinstance(part, list) else key]
+    part[last] = value
+    return config
+
+
+@pytest.mark.parametrize("scale", configuration.scales(configuration.ROOT))
+def test_every_scale_loads_and_names_each_run_once(scale):
+    names = [run.name for run in experiments.runs(configuration.load(scale, configuration.ROOT))]
+    assert names
+    assert len(set(names)) == len(names)
+
+
+def test_tiny_asks_for_the_runs_of_the_paper(config):
+    assert [run.name for run in experiments.runs(config)] == [
+        "tiny_math-dapo_grpo_s1",
+        "tiny_math-dapo_lens_s1",
+        "tiny_math-dapo_grpo_s2",
+        "tiny_math-dapo_lens_s2",
+        "tiny_math-numina_grpo_s1",
+        "tiny_math-numina_lens_s1",
+        "tiny_math-numina_lens-mixed-only_s1",
+        "tiny_math-numina_lens-negative-only_s1",
+    ]
+
+
+def test_smoke_has_every_method_and_both_mixes():
+    config = configuration.load("smoke", configuration.ROOT)
+    runs = experiments.runs(config)
+    assert {run.method for run in runs} == set(config["methods"])
+    assert {run.mix for run in runs} == set(config["data"]["mixes"])
+
+
+def test_overlay_is_laid_over_nested_mappings_and_replaces_lists(config):
+    base = configuration.read_yaml(configuration.ROOT / "config" / "config.yaml")
+    assert config["train"]["prompts_per_rollout"] == 32  # tiny.yaml
+    assert config["train"]["clip_ratio"] == base["train"]["clip_ratio"] == 0.2
+    assert config["data"]["mixes"]["math-dapo"]["math"] is None
+
+
+def test_a_run_that_two_experiments_ask_for_is_there_once(config):
+    twice = changed(config, "experiments", config["experiments"] * 2)
+    assert experiments.runs(twice) == experiments.runs(config)
+
+
+@pytest.mark.parametrize(
+    "path, value, sentence",
+    [
+        ("train.group_sizes", 4, "unknown key 'train.group_sizes'"),
+        ("train.group_sizes", 4, "did you mean 'group_size'?"),
+        ("trian", {}, "unknown key 'trian'"),
+        ("train.group_size", "16", "train.group_size is '16', but must be a whole number"),
+        ("train.group_size", 1, "train.group_size is 1, but must be at least 2"),
+        ("train.steps", 2.5, "train.steps is 2.5, but must be a whole number"),
+        ("train.steps", True, "train.steps is True, but must be a whole number"),
+        ("train.clip_ratio", 0, "train.clip_ratio is 0, but must be above 0"),
+        ("train.top_p", 1.5, "train.top_p is 1.5, but must be at most 1"),
+        ("train.prompts_per_rollout", 30, "is 30, but must be a multiple of"),
+        ("train.validation.n", 0, "train.validation.n is 0, but must be at least 1"),
+        ("train.validation", 16, "train.validation is 16, but must be a mapping"),
+        ("train.engine", "vlm", "train.engine is 'vlm', but must be one of hf, vllm"),
+        ("train.engine", "vllm", "train.device 'cpu' needs 'hf'"),
+        ("models.tiny.learning_rate", "3e-4", "Hint: it is text. In a file write 0.0003;"),
+        ("models.tiny.learning_rate", -1.0, "must be above 0"),
+        ("models.my model", {}, "the name 'my model' under 'models' must be of letters"),
+        ("methods.lens.alpha", -0.25, "methods.yaml: lens.alpha is -0.25, but must be at least 0"),
+        ("methods.lens.alhpa", 0.5, "unknown key 'lens.alhpa'"),
+        ("methods.grpo.alpha", 0.5, "unknown key 'grpo.alpha'"),
+        ("methods.lens.advantage", "lense", "did you mean 'lens'?"),
+        ("methods.grpo_x", {"advantage": "grpo"}, "the name 'grpo_x'"),
+        ("methods.grpo", {}, "'grpo.advantage' is missing"),
+        ("evaluate.n", 8, "evaluate.n is 8, but Pass@16 in evaluate.k needs at least 16"),
+        ("evaluate.k", [], "evaluate.k has 0 entries, but must have at least 1"),
+        ("evaluate.k", [1, 1], "must not name anything twice"),
+        ("experiments.0.methods", ["grpo", "lense"], "experiments[0] names the method 'lense'"),
+        ("experiments.0.methods", ["lense"], "Hint: did you mean 'lens'?"),
+        ("experiments.1.mix", "math-numia", "experiments[1] names the mix 'math-numia'"),
+        ("experiments.0.model", "tinny", "experiments[0] names the model 'tinny'"),
+        ("experiments.0.seeds", 1, "experiments[0].seeds is 1, but must be a list"),
+        ("data.mixes.math-dapo.aime", 3, "unknown key 'data.mixes.math-dapo.aime'"),
+        ("data.languages", ["fr"], "data.languages[0] is 'fr', but must be one of en, zh"),
+        ("data.local_dir", "/no/such/folder", "there is no such folder"),
+        (
+            "tiny_problems.levels.dapo",
+            [1, 2],
+            "levels.dapo has 2 entries, but must have at least 5",
+        ),
+    ],
+)
+def test_wrong_configuration_is_one_sentence(config, path, value, sentence):
+    with pytest.raises(UserError) as raised:
+        configuration.check(changed(config, path, value))
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_schema_of_methods_allows_the_options_of_the_functions():
+    from lens_impl.advantages import METHODS
+
+    schema = configuration.read_yaml(configuration.ROOT / "workflow/schemas/methods.schema.yaml")
+    options = {
+        part["if"]["properties"]["advantage"]["const"]: set(part["then"]["properties"])
+        for part in schema["additionalProperties"]["allOf"]
+    }
+    assert options == {
+        name: {"advantage", *list(signature(function).parameters)[1:]}
+        for name, function in METHODS.items()
+    }
+    assert set(schema["additionalProperties"]["properties"]["advantage"]["enum"]) == set(METHODS)
+
+
+def test_unknown_scale_names_the_scales():
+    with pytest.raises(UserError, match="scale is 'tny', but must be one of .*smoke, tiny"):
+        configuration.load("tny", configuration.ROOT)
+
+
+def test_missing_and_broken_files_are_sentences(tmp_path):
+    with pytest.raises(UserError, match="config.yaml is missing"):
+        configuration.load(root=tmp_path)
+    (tmp_path / "broken.yaml").write_text("a: [1, 2\nb: 3\n")
+    with pytest.raises(UserError, match="broken.yaml is not valid YAML"):
+        configuration.read_yaml(tmp_path / "broken.yaml")
+
+
+def test_unknown_run_is_a_sentence_with_the_nearest_name(config):
+    assert experiments.find(config, "tiny_math-dapo_lens_s1") == LENS
+    with pytest.raises(UserError, match="did you mean 'tiny_math-dapo_lens_s1'"):
+        experiments.find(config, "tiny_math-dapo_len_s1")
+
+
+def test_settings_are_everything_that_decides_a_trajectory(config):
+    assert experiments.settings(config, LENS) == {
+        "model": "tiny",
+        "mix": "math-dapo",
+        "method": "lens",
+        "seed": 1,
+        "advantage": {"advantage": "lens", "alpha": 0.25},
+        "learning_rate": config["models"]["tiny"]["learning_rate"],
+        "group_size": 16,
+        "prompts_per_rollout": 32,
+        "prompts_per_update": 8,
+        "clip_ratio": 0.2,
+        "max_prompt_tokens": config["train"]["max_prompt_tokens"],
+        "max_response_tokens": config["train"]["max_response_tokens"],
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "engine": "hf",
+        "device": "cpu",
+        "threads": 1,
+    }
+
+
+@pytest.mark.parametrize("key", ["steps", "validate_every", "checkpoint_every", "dump_every"])
+def test_length_and_reports_leave_the_checkpoint_where_it_is(config, key):
+    longer = changed(config, f"train.{key}", config["train"][key] + 1)
+    assert experiments.settings(longer, LENS) == experiments.settings(config, LENS)
+    assert experiments.schedule(longer) != experiments.schedule(config)
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("train.group_size", 8),
+        ("train.clip_ratio", 0.3),
+        ("train.threads", 2),
+        ("models.tiny.learning_rate", 1e-3),
+        ("methods.lens.alpha", 0.5),
+    ],
+)
+def test_what_moves_the_trajectory_moves_the_checkpoint(config, path, value):
+    before = experiments.checkpoint_hash(experiments.settings(config, LENS))
+    after = experiments.checkpoint_hash(experiments.settings(changed(config, path, value), LENS))
+    assert before != after
+
+
+def test_checkpoint_hash_is_a_fixed_function_of_the_settings():
+    digest = experiments.checkpoint_hash({"b": 1, "a": [1, 2]})
+    assert digest == experiments.checkpoint_hash({"a": [1, 2], "b": 1})
+    assert digest == "3813f9409eb0"  # first digits of sha256 of '{"a": [1, 2], "b": 1}'
+
+
+def test_methods_of_one_experiment_differ_in_nothing_but_the_method(config):
+    other = experiments.settings(config, Run("tiny", "math-dapo", "grpo", 1))
+    ours = experiments.settings(config, LENS)
+    assert {key for key in ours if ours[key] != other[key]} == {"method", "advantage"}
+
+
+def test_results_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "results").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot write there .*Hint"):
+        configuration.check_results_folder(tmp_path / "results")
+
+
+def test_full_disk_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(configuration, "MINIMUM_FREE_BYTES", 2**80)
+    with pytest.raises(UserError, match="GiB are needed. Hint: make room"):
+        configuration.check_results_folder(tmp_path)
+
+
+def test_checking_the_results_folder_leaves_nothing_behind(tmp_path):
+    configuration.check_results_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []

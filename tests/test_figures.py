@@ -1,0 +1,112 @@
+"""Figures from synthetic results: what is drawn is read back from the axes."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from synthetic_results import make_results, make_runs
+
+from lens_impl import figures
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return make_runs() + make_runs(model="other", seeds=(1,))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, runs):
+    return make_results(tmp_path_factory.mktemp("results") / "tiny", runs)
+
+
+def bold(ax):
+    """Label -> line of the lines that have a label."""
+    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+
+
+def test_curves_show_the_mean_over_seeds(results, runs):
+    figure = figures.figure5_math_dapo(results, runs, "tiny")
+    assert [ax.get_title() for ax in figure.axes] == [
+        "tiny, all levels: 40 problems x 16 samples",
+        "tiny, Levels 4-5: 16 problems x 16 samples",
+        "other, all levels: 40 problems x 16 samples",
+        "other, Levels 4-5: 16 problems x 16 samples",
+    ]
+    for ax, hard in zip(figure.axes[:2], (False, True), strict=True):
+        lines = bold(ax)
+        assert list(lines) == ["GRPO (2 seeds)", "LENS (2 seeds)"]
+        seeds = [figures._read_curves(results, f"tiny_math-dapo_lens_s{seed}") for seed in (1, 2)]
+        if hard:
+            seeds = [curves[curves["level"] >= 4] for curves in seeds]
+        sums = [curves.groupby("step")[["correct", "n"]].sum() for curves in seeds]
+        expected = np.mean([100 * s["correct"] / s["n"] for s in sums], axis=0)
+        line = lines["LENS (2 seeds)"]
+        assert list(line.get_xdata()) == [0, 10, 20, 30]  # step 0 is the base model
+        assert line.get_ydata() == pytest.approx(expected)
+        # Two bold lines, and a thin one for each of the two seeds of both methods.
+        assert len(ax.lines) == 6 and len(ax.collections) == 2
+    assert list(bold(figure.axes[2])) == ["GRPO (1 seed)", "LENS (1 seed)"]
+    assert len(figure.axes[2].lines) == 2
+
+
+def test_methods_differ_in_grey(results, runs):
+    figure = figures.figure6_math_numina(results, runs, "tiny")
+    lines = bold(figure.axes[0])
+    assert list(lines) == ["GRPO (2 seeds)", "LENS (2 seeds)"]  # no ablation in Figure 6
+    for attribute in ("get_linestyle", "get_marker"):
+        assert len({getattr(line, attribute)() for line in lines.values()}) == 2
+    assert {to_hex(line.get_color()) for line in lines.values()} == {"#d55e00", "#0072b2"}
+
+
+def test_negative_ratio_shows_grpo_alone(results, runs):
+    figure = figures.figure2_negative_ratio(results, runs, "tiny")
+    lines = bold(figure.axes[0])
+    assert [label.split(":")[0] for label in lines] == ["tiny", "other"]
+    assert "32 groups a step, G = 16, 2 seeds" in next(iter(lines))
+    line = next(iter(lines.values()))
+    assert list(line.get_xdata()) == list(range(1, 31))
+    # Shares fall by 1/3 point a step; a centred mean of three keeps them inside, and the ends
+    # are means of two.
+    assert line.get_ydata()[1:-1] == pytest.approx([45 - step / 3 for step in range(2, 30)])
+    assert line.get_ydata()[0] == pytest.approx(45 - 1.5 / 3)
+    # the bold lines, two seeds of one model and one of the other
+    assert len(figure.axes[0].lines) == 5
+
+
+def test_weight_is_equation_13():
+    assert figures.weight(np.array([0.5])) == pytest.approx([2 * np.log(2) - 1])
+    assert figures.weight(np.array([0.8])) == pytest.approx([np.log(5) / 0.8 - 1])
+    assert figures.weight(np.array([1e-9])) == pytest.approx([0.5e-9], abs=1e-6)
+
+
+def test_toy_scales_say_so_inside_the_picture(results, runs):
+    for name in ("figure2_negative_ratio", "figure5_math_dapo", "figure6_math_numina"):
+        for scale in ("smoke", "tiny"):
+            note = figures.FIGURES[name](results, runs, scale).get_supxlabel()
+            assert note == f"{scale} scale: designed toy, not the paper's models"
+        assert "toy" not in figures.FIGURES[name](results, runs, "paper").get_supxlabel()
+
+
+@pytest.mark.parametrize("name", ["figure2_negative_ratio", "figure6_math_numina"])
+def test_a_figure_without_runs_says_so(results, name):
+    figure = figures.FIGURES[name](results, [], "smoke")
+    words = figure.axes[0].texts[0].get_text()
+    assert "no run of GRPO" in words and "at scale smoke" in words
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_same_files_same_bytes(results, runs, name, tmp_path, monkeypatch):
+    written = []
+    for attempt in ("a", "b"):
+        pdf, png = tmp_path / attempt / "f.pdf", tmp_path / attempt / "f.png"
+        options = {"--runs": json.dumps(runs), "--results": results, "--scale": "tiny"}
+        options |= {"--out-pdf": pdf, "--out-png": png}
+        arguments = [str(part) for option in options.items() for part in option]
+        monkeypatch.setattr(sys, "argv", ["figures", name, *arguments])
+        figures.main()
+        written.append((pdf.read_bytes(), png.read_bytes()))
+    assert written[0] == written[1]
+    assert written[0][0].startswith(b"%PDF") and b"CreationDate" not in written[0][0]
+    assert written[0][1].startswith(b"\x89PNG")

@@ -1,0 +1,261 @@
+"""Manifest helpers, and the MLflow mirror against a real sqlite store and a real server."""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic_results import make_results, make_runs, metrics_line
+
+from lens_impl import tracking
+from lens_impl.errors import UserError
+from lens_impl.files import read_jsonl, write_json, write_jsonl, write_parquet, write_text
+
+EXPERIMENT = "lens-test"
+TAGS = {"run": "tiny_math-dapo_lens_s1", "model": "tiny", "method": "lens", "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory) -> Path:
+    """An sqlite file with MLflow's tables: the migration takes seconds, a copy takes none."""
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    tracking.init(f"sqlite:///{database}", "unused")
+    return database
+
+
+@pytest.fixture
+def uri(migrated, tmp_path) -> str:
+    (tmp_path / "mlflow.db").write_bytes(migrated.read_bytes())
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture(autouse=True)
+def fresh_patience(monkeypatch):
+    monkeypatch.setattr(tracking, "_quiet_until", 0.0)
+    # try_mirror shortens MLflow's patience for the whole process: undo it after each test.
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.setenv(name, "1")
+
+
+def client(uri):
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def history(uri, run_id, name) -> list[tuple[int, float]]:
+    return [(m.step, m.value) for m in client(uri).get_metric_history(run_id, name)]
+
+
+def training(tmp_path, steps: int) -> Path:
+    """The checkpoint folder of a training that has done `steps` steps."""
+    folder = tmp_path / "checkpoints"
+    settings = {"advantage": {"alpha": 0.25}}
+    write_json(folder / "config.json", {"settings": settings, "schedule": {"steps": steps}})
+    lines = [metrics_line(step, 10, "lens") for step in range(1, steps + 1)]
+    write_jsonl(folder / "metrics.jsonl", lines)
+    for step in range(0, steps + 1, 2):
+        rows = [{"step": step, "problem_id": f"p{i}", "level": 4 + i, "n": 4} for i in (-1, 0, 1)]
+        frame = pd.DataFrame(rows).assign(correct=[4, 1, step % 4])
+        write_parquet(folder / "validation" / f"step_{step}.parquet", frame)
+    return folder
+
+
+def test_git_state_outside_a_repository(tmp_path):
+    assert tracking.git_state(tmp_path) == {"commit": None, "dirty": None}
+
+
+def test_git_state_sees_changes_to_tracked_files(tmp_path):
+    def git(*arguments):
+        names = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", tmp_path, *names, *arguments], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-m", "one")
+    clean = tracking.git_state(tmp_path)
+    assert len(clean["commit"]) == 40 and clean["dirty"] is False
+    (tmp_path / "other").write_text("untracked")
+    assert tracking.git_state(tmp_path) == clean
+    (tmp_path / "file").write_text("2")
+    assert tracking.git_state(tmp_path) == clean | {"dirty": True}
+
+
+def test_versions_name_missing_packages():
+    found = tracking.versions()
+    assert found["python"].startswith("3.")
+    assert found["mlflow"] is not None
+    assert set(found) == {"python", *tracking.PACKAGES}
+
+
+def test_flatten():
+    assert tracking.flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {
+        "a.b.c": 1,
+        "a.d": [2],
+        "e": None,
+    }
+
+
+def test_resumed_training_logs_each_step_once(uri, tmp_path):
+    folder = training(tmp_path, steps=4)
+    run_id = tracking.try_mirror(uri, EXPERIMENT, folder, folder / "mlflow_run_id", TAGS)
+    assert (folder / "mlflow_run_id").read_text().strip() == run_id
+    # Killed after step 4, resumed from a checkpoint at step 2: the file is cut and grows again.
+    write_jsonl(folder / "metrics.jsonl", read_jsonl(folder / "metrics.jsonl")[:2])
+    assert tracking.try_mirror(uri, EXPERIMENT, folder, folder / "mlflow_run_id", TAGS) == run_id
+    training(tmp_path, steps=6)
+    assert tracking.try_mirror(uri, EXPERIMENT, folder, folder / "mlflow_run_id", TAGS) == run_id
+
+    expected = [(step, metrics_line(step, 10, "lens")["reward"]) for step in range(1, 7)]
+    assert history(uri, run_id, "reward/mean") == expected
+    # null at step 1 in the file: absent in MLflow, not zero
+    assert [step for step, _ in history(uri, run_id, "confidence/wrong")] == [2, 3, 4, 5, 6]
+    assert history(uri, run_id, "time/rollout") == [(step, 0.5) for step in range(1, 7)]
+    # of 12 answers 4 + 1 + step % 4 are right; of the 8 on Levels 4 and 5, 1 + step % 4
+    accuracy = [(0, 5 / 12), (2, 7 / 12), (4, 5 / 12), (6, 7 / 12)]
+    assert history(uri, run_id, "validation/accuracy") == accuracy
+    hard = [(0, 1 / 8), (2, 3 / 8), (4, 1 / 8), (6, 3 / 8)]
+    assert history(uri, run_id, "validation/accuracy_level_4-5") == hard
+    run = client(uri).get_run(run_id)
+    assert run.data.tags["method"] == "lens"
+    # A parameter keeps its first value when a longer training resumes: MLflow forbids changes.
+    assert run.data.params == {"advantage.alpha": "0.25", "steps": "4"}
+
+
+def test_half_written_line_waits(uri, tmp_path):
+    folder = training(tmp_path, steps=2)
+    with open(folder / "metrics.jsonl", "a") as lines:
+        lines.write('{"step": 3, "rew')
+    run_id = tracking.try_mirror(uri, EXPERIMENT, folder, folder / "mlflow_run_id", TAGS)
+    assert [step for step, _ in history(uri, run_id, "reward/mean")] == [1, 2]
+
+
+def test_more_lines_than_fit_one_batch(uri, tmp_path):
+    lines = [metrics_line(step, 120, "lens") for step in range(1, 121)]
+    run_id = tracking.start_run(uri, EXPERIMENT, tmp_path / "id", "long")
+    assert tracking.mirror_metrics(uri, run_id, lines) == 120
+    assert tracking.mirror_metrics(uri, run_id, lines) == 0
+    assert [step for step, _ in history(uri, run_id, "policy/entropy")] == list(range(1, 121))
+
+
+def test_id_of_another_database_is_replaced(uri, tmp_path):
+    id_file = tmp_path / "id"
+    id_file.write_text("f" * 32)
+    run_id = tracking.start_run(uri, EXPERIMENT, id_file, "name")
+    assert run_id != "f" * 32
+    assert id_file.read_text().strip() == run_id
+    assert tracking.start_run(uri, EXPERIMENT, tmp_path / "lost", "name", run_id) == run_id
+
+
+def test_dead_server_does_not_stop_a_training(tmp_path, caplog):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    folder = training(tmp_path, steps=2)
+    arguments = (f"http://127.0.0.1:{port}", EXPERIMENT, folder, folder / "mlflow_run_id", TAGS)
+    with caplog.at_level(logging.WARNING, logger="lens_impl.tracking"):
+        assert tracking.try_mirror(*arguments) is None
+        assert tracking.try_mirror(*arguments) is None
+    warnings = [r for r in caplog.records if r.name == "lens_impl.tracking"]
+    assert len(warnings) == 1
+    assert "training goes on" in warnings[0].getMessage()
+    assert not (folder / "mlflow_run_id").exists()
+
+
+def test_programming_errors_are_not_swallowed(uri, tmp_path):
+    folder = training(tmp_path, steps=1)
+    write_jsonl(folder / "metrics.jsonl", [{"step": 1}])
+    with pytest.raises(KeyError, match="seconds"):
+        tracking.try_mirror(uri, EXPERIMENT, folder, folder / "mlflow_run_id", TAGS)
+
+
+def test_mirror_logs_everything_once(uri, tmp_path):
+    runs = make_runs(mixes=("math-dapo",), seeds=(1,))
+    results = make_results(tmp_path / "results" / "tiny", runs, problems=10, steps=10)
+    write_text(results / "tables" / "table1.md", "a table")
+    first = tracking.mirror_results(uri, EXPERIMENT, results, runs)
+    assert tracking.mirror_results(uri, EXPERIMENT, results, runs) == first
+    assert set(first) == {"paper", *(run["run"] for run in runs)}
+
+    mlflow = client(uri)
+    experiment = mlflow.get_experiment_by_name(EXPERIMENT)
+    assert experiment.artifact_location == (tmp_path / "mlartifacts").as_uri()
+    everything = mlflow.search_runs([experiment.experiment_id])
+    kinds = sorted(run.data.tags["kind"] for run in everything)
+    assert kinds == ["evaluate", "evaluate", "evaluate", "paper", "training", "training"]
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    parents = {
+        run.data.tags["run"]: run.data.tags["mlflow.parentRunId"]
+        for run in everything
+        if run.data.tags["kind"] == "evaluate"
+    }
+    expected = {run["run"]: first[run["run"]] for run in runs}
+    assert parents == expected | {"tiny_base": first["paper"]}
+
+    lens = first["tiny_math-dapo_lens_s1"]
+    assert [step for step, _ in history(uri, lens, "reward/mean")] == list(range(1, 11))
+    assert [step for step, _ in history(uri, lens, "validation/accuracy")] == [0, 10]
+    assert mlflow.get_run(lens).data.tags["git_dirty"] == "False"
+    names = {artifact.path for artifact in mlflow.list_artifacts(lens)}
+    assert names == {"config.json", "manifest.json"}
+    assert [a.path for a in mlflow.list_artifacts(first["paper"], "tables")] == ["tables/table1.md"]
+    child = next(run for run in everything if run.data.tags.get("run") == "tiny_base")
+    assert len(history(uri, child.info.run_id, "math/pass_at_16/level_4-5")) == 1
+
+
+def test_mirror_leaves_a_training_that_has_not_ended(uri, tmp_path, capsys):
+    runs = make_runs(mixes=("math-dapo",), seeds=(1,))
+    results = make_results(tmp_path / "tiny", runs, problems=5, steps=10)
+    (results / "runs" / runs[0]["run"] / "manifest.json").unlink()
+    ids = tracking.mirror_results(uri, EXPERIMENT, results, runs)
+    assert set(ids) == {"paper", runs[1]["run"]}
+    assert runs[0]["run"] in capsys.readouterr().out
+
+
+def test_mirror_command_says_that_the_server_is_down(tmp_path, monkeypatch):
+    arguments = ["init", "--tracking-uri", "http://127.0.0.1:9", "--experiment", EXPERIMENT]
+    out = tmp_path / "marker.json"
+    monkeypatch.setattr(sys, "argv", ["tracking", *arguments, "--out", str(out)])
+    with pytest.raises(UserError, match="127.0.0.1:9"):
+        tracking.main()
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_real_server(migrated, tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(migrated.read_bytes())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.db'}"]
+    command += ["--artifacts-destination", str(tmp_path / "mlartifacts")]
+    uri = f"http://127.0.0.1:{port}"
+    with open(tmp_path / "server.log", "w") as output:
+        server = subprocess.Popen(
+            command, stdout=output, stderr=output, env=os.environ, start_new_session=True
+        )
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=1)
+                break
+            except OSError:
+                assert server.poll() is None, (tmp_path / "server.log").read_text()
+                time.sleep(0.5)
+        runs = make_runs(mixes=("math-dapo",), seeds=(1,))
+        results = make_results(tmp_path / "tiny", runs, problems=5, steps=10)
+        first = tracking.mirror_results(uri, EXPERIMENT, results, runs)
+        assert tracking.mirror_results(uri, EXPERIMENT, results, runs) == first
+        steps = [step for step, _ in history(uri, first[runs[1]["run"]], "reward/mean")]
+        assert steps == list(range(1, 11))
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)

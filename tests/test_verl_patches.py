@@ -1,0 +1,89 @@
+"""Each patch of verl is still needed and still fits; run with verl's real modules."""
+
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    """A fresh interpreter, since verl's platform is chosen once a process."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "VERL_USE_EXTERNAL_PLUGINS": "none", **environment},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+UNPATCHED = """
+import torch, inspect
+import verl.utils.distributed as distributed
+import verl.utils.torch_functional as functional
+import verl.workers.engine.fsdp.transformer_impl as fsdp
+from verl.plugin.platform.platform_manager import PlatformRegistry
+assert PlatformRegistry.get("cpu") is None, "verl has a CPU platform of its own now"
+assert not hasattr(torch.cpu, "max_memory_allocated"), "torch.cpu has the memory API now"
+parameters = inspect.signature(distributed.initialize_global_process_group_ray).parameters
+assert "backend" in parameters
+source = inspect.getsource(distributed.initialize_global_process_group_ray)
+assert 'cpu:gloo' in source, "verl no longer joins gloo with the device's backend"
+assert "CPUOffloadPolicy(pin_memory=True)" in inspect.getsource(fsdp), "memory is no longer pinned"
+source = inspect.getsource(functional.logprobs_from_logits_v2)
+assert "for logit in logits" in source, "logprobs_from_logits_v2 no longer loops over rows"
+logits, labels = torch.randn(50, 7), torch.randint(0, 7, (50,))
+looped = functional.logprobs_from_logits_v2(logits, labels)
+naive = functional.logprobs_from_logits_naive(logits, labels)
+assert (looped - naive).abs().max() < 1e-6
+"""
+
+PATCHED = """
+import torch
+import verl
+import verl.utils.distributed as distributed
+import verl.utils.torch_functional as functional
+import verl.workers.engine.fsdp.transformer_impl as fsdp
+from verl.plugin.platform import get_platform
+assert get_platform().device_name == "cpu"
+assert torch.cpu.max_memory_allocated() == 0
+assert distributed.initialize_global_process_group_ray.keywords == {"backend": "gloo"}
+assert fsdp.CPUOffloadPolicy(pin_memory=True) is None
+assert functional.logprobs_from_logits_v2 is functional.logprobs_from_logits_naive
+from verl.workers.rollout.base import get_rollout_class
+from verl.workers.rollout.replica import RolloutReplicaRegistry
+from lens_impl.verl_plugin.hf_rollout import HFReplica, HFRollout
+assert get_rollout_class("hf", "async") is HFRollout
+assert RolloutReplicaRegistry.get("hf") is HFReplica
+"""
+
+CUDA = """
+import verl, torch
+import verl.utils.torch_functional as functional
+from verl.plugin.platform.platform_manager import PlatformRegistry
+from verl.workers.rollout.base import _ROLLOUT_REGISTRY
+assert PlatformRegistry.get("cpu") is None
+assert not hasattr(torch.cpu, "max_memory_allocated")
+assert functional.logprobs_from_logits_v2 is not functional.logprobs_from_logits_naive
+assert ("hf", "async") in _ROLLOUT_REGISTRY and ("vllm", "async") in _ROLLOUT_REGISTRY
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "environment"),
+    [
+        (UNPATCHED, {}),
+        (PATCHED, {"VERL_PLATFORM": "cpu"}),
+        (CUDA, {"VERL_PLATFORM": "nvidia"}),
+    ],
+    ids=["each patch is needed", "each patch fits", "no patch on CUDA"],
+)
+def test_patches(code, environment):
+    if environment:
+        environment = {**environment, "VERL_USE_EXTERNAL_MODULES": "lens_impl.verl_plugin.register"}
+    result = run_python(inspect.cleandoc(code), **environment)
+    assert result.returncode == 0, result.stderr[-3000:]

@@ -1,0 +1,243 @@
+"""The workflow as real Snakemake processes; the work itself is replaced by a `python` that only
+makes the files it is asked for."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lens_impl.configuration import ROOT
+
+pytestmark = pytest.mark.slow
+
+PAPER = {"figure2_negative_ratio", "figure4_weight", "figure5_math_dapo", "figure6_math_numina"}
+PAPER |= {"table1", "table2", "table3", "write_summary", "mirror_tracking", "all"}
+DATA = {"make_tiny_problems": 1, "mix_prompts": 2, "prepare_evaluation": 1, "init_tracking": 1}
+DATA |= {"pretrain_base_model": 1, "measure_regime": 1}
+
+FAKE_PYTHON = """#!/bin/bash
+# Makes the files and folders that the output options name, and fails where a file FAIL says so.
+make() { mkdir -p "$(dirname "$1")" && echo made > "$1"; }
+echo "$*" >> calls.log
+module=$2 verb=$3
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --out) out=$2 ;;
+        --report | --pass-at-k | --out-csv | --out-md | --out-pdf | --out-png) make "$2" ;;
+        --run-dir) run=$2 ;;
+        --checkpoints) echo step >> "$(mkdir -p "$2" && echo "$2")/state" ;;
+    esac
+    shift
+done
+if [ "$module" = lens_impl.train ]; then
+    if [ -e FAIL ]; then echo "error: stopped by the test" >&2; exit 2; fi
+    for name in config.json metrics.jsonl curves.parquet manifest.json; do make "$run/$name"; done
+elif [ "$module" = lens_impl.data.tiny ]; then
+    for name in math_train math_test dapo numina pretrain; do make "$out/$name.jsonl"; done
+elif [ "$module $verb" = "lens_impl.base_model train" ]; then
+    make "$out/config.json"
+elif [ -n "$out" ]; then
+    make "$out"
+fi
+"""
+
+
+class Project:
+    """A copy of all that Snakemake reads, in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def snakemake(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and output of one call."""
+        path = f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+        command = ["snakemake", "--profile", "workflow/profiles/local", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.returncode, done.stdout
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Rule -> number of jobs that a dry run says it would run."""
+        status, output = self.snakemake("--dry-run", *arguments)
+        assert status == 0, output
+        if "Nothing to be done" in output:
+            return {}
+        table = output.split("Job stats:")[1].split("total")[0]
+        return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+
+def copy_project(folder: Path) -> Project:
+    for name in ("rules", "config", "workflow"):
+        shutil.copytree(ROOT / name, folder / name)
+    # Conda files stand in the job's record, and are not used.
+    shutil.copytree(ROOT / "envs", folder / "envs")
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "results").mkdir()
+    fake = folder / "bin" / "python"
+    fake.parent.mkdir()
+    fake.write_text(FAKE_PYTHON)
+    fake.chmod(0o755)
+    return Project(folder)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return copy_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    project.edit("config/config.yaml", "scale: tiny", "scale: smoke")
+    status, output = project.snakemake()
+    assert status == 0, output
+    return project
+
+
+@pytest.fixture
+def finished(finished_once, tmp_path):
+    """A project of scale smoke in which everything has been made."""
+    shutil.copytree(finished_once.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def test_jobs_of_tiny(fresh):
+    expected = {rule: 1 for rule in PAPER} | DATA
+    expected |= {"train": 8, "sample_completions": 18, "score_completions": 9}
+    assert fresh.planned("--config", "scale=tiny") == expected
+
+
+def test_jobs_of_smoke(fresh):
+    expected = {rule: 1 for rule in PAPER} | DATA
+    expected |= {"train": 4, "sample_completions": 10, "score_completions": 5}
+    assert fresh.planned("--config", "scale=smoke") == expected
+
+
+def test_second_run_has_nothing_to_do(finished):
+    status, output = finished.snakemake()
+    assert status == 0
+    assert "Nothing to be done" in output
+    assert not list(finished.folder.glob("results/smoke/runs/*/shards/*"))
+
+
+def test_a_comment_in_a_configuration_file_runs_nothing_again(finished):
+    for name in ("config", "smoke", "methods"):
+        file = finished.folder / "config" / f"{name}.yaml"
+        file.write_text("# a comment\n" + file.read_text())
+    assert finished.planned() == {}
+
+
+def test_another_mlflow_address_runs_nothing_again(finished):
+    assert finished.planned("--config", "mlflow={tracking_uri: http://127.0.0.1:5000}") == {}
+
+
+def test_a_new_seed_trains_that_seed_only(finished):
+    finished.edit("config/smoke.yaml", "[grpo, lens], seeds: [1]", "[grpo, lens], seeds: [1, 2]")
+    jobs = finished.planned()
+    assert jobs["train"] == 2
+    assert jobs["sample_completions"] == 4
+    assert jobs["score_completions"] == 2
+    assert set(jobs) - {"train", "sample_completions", "score_completions"} == {
+        "table1",
+        "figure5_math_dapo",
+        "write_summary",
+        "mirror_tracking",
+        "all",
+    }
+
+
+def test_one_training_again_leaves_the_others_alone(finished):
+    manifest = "results/smoke/runs/tiny_math-numina_lens-mixed-only_s1/manifest.json"
+    jobs = finished.planned("--forcerun", manifest, "--", "all")
+    assert jobs.pop("sample_completions") == 2
+    assert jobs == {
+        "train": 1,
+        "score_completions": 1,
+        "table2": 1,
+        "write_summary": 1,
+        "mirror_tracking": 1,
+        "all": 1,
+    }
+
+
+def test_another_alpha_trains_the_method_that_has_it(finished):
+    finished.edit("config/methods.yaml", "negative_only, alpha: 0.25", "negative_only, alpha: 0.5")
+    status, output = finished.snakemake("--dry-run", "--until", "train")
+    assert re.findall(r"output: .*/runs/(\w[^/]*)/config.json", output) == [
+        "tiny_math-numina_lens-negative-only_s1"
+    ]
+
+
+def test_a_failed_training_keeps_its_checkpoint_and_goes_on_in_it(fresh):
+    run = "tiny_math-dapo_lens_s1"
+    target = f"results/smoke/runs/{run}/manifest.json"
+    (fresh.folder / "FAIL").touch()
+    status, output = fresh.snakemake("--config", "scale=smoke", "--", target)
+    assert status != 0
+    assert "error: stopped by the test" in output
+    (fresh.folder / "FAIL").unlink()
+    status, output = fresh.snakemake("--config", "scale=smoke", "--", target)
+    assert status == 0, output
+    (state,) = fresh.folder.glob(f"results/smoke/runs/{run}/checkpoints/*/state")
+    assert state.read_text() == "step\n" * 2
+
+
+@pytest.mark.parametrize(
+    "override, sentence",
+    [
+        ("scale=tny", "error: scale is 'tny', but must be one of"),
+        ("train={group_sizes: 4}", "error: config: unknown key 'train.group_sizes'"),
+        ("train={steps: many}", "error: config: train.steps is 'many', but must be a whole number"),
+        ("trian={}", "error: config: unknown key 'trian'"),
+        ("evaluate={n: 16}", "Hint: it is text."),
+        ("data={local_dir: /no/such/folder}", "error: config: data.local_dir is '/no/such/folder'"),
+    ],
+)
+def test_wrong_configuration_ends_with_its_sentence(fresh, override, sentence):
+    status, output = fresh.snakemake("--dry-run", "--config", override)
+    assert status != 0
+    assert sentence in output
+    assert "Traceback" not in output
+    assert 'File "' not in output
+
+
+def test_a_file_on_the_command_line_is_laid_over_the_scale(fresh):
+    (fresh.folder / "mine.yaml").write_text("evaluate: {n: 8}\n")
+    status, output = fresh.snakemake("--dry-run", "--configfile", "mine.yaml")
+    assert status != 0
+    assert "error: config: evaluate.n is 8, but Pass@16" in output
+
+
+def test_wrong_method_ends_with_its_sentence(fresh):
+    fresh.edit("config/tiny.yaml", "methods: [grpo, lens]", "methods: [grpo, lense]")
+    status, output = fresh.snakemake("--dry-run")
+    assert status != 0
+    assert "error: config: experiments[0] names the method 'lense'" in output
+    assert "Traceback" not in output
+
+
+def test_results_that_cannot_be_written_stop_before_any_job(fresh):
+    (fresh.folder / "results").rmdir()
+    (fresh.folder / "results").write_text("not a folder")
+    status, output = fresh.snakemake()
+    assert status != 0
+    assert "cannot write there" in output
+    assert "Traceback" not in output
+    assert not (fresh.folder / "calls.log").exists()
