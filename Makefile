@@ -16,9 +16,8 @@ SCALE ?= tiny
 CORES ?= 2
 PORT ?= 5000
 PYTHON ?= python3
-VENV := .venv
 RESULTS := results/$(SCALE)
-IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 # One workflow at a time. flock, since Snakemake's own lock stays behind when a run is killed.
 LOCKED := $(IN_VENV) flock --close --nonblock --conflict-exit-code 75 results/.lock
@@ -58,17 +57,17 @@ mlflow: venv
 	$(IN_VENV) mlflow server --host 127.0.0.1 --port $(PORT) \
 		--backend-store-uri sqlite:///results/mlflow.db
 
-venv: $(VENV)/.installed
+venv: .venv/.installed
 
 # pip and not uv: the user's pip configuration decides where packages come from.
-$(VENV)/.installed: envs/train_cpu.txt
+.venv/.installed: envs/train_cpu.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
 		"error: Python %d.%d does not do: 3.11, 3.12 or 3.13 is needed. " % v \
 		+ "Hint: make venv PYTHON=python3.12")'
-	@echo "Installing into $(VENV): some minutes, about 2 GB (more where torch comes with CUDA)."
-	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --requirement envs/train_cpu.txt
-	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "Installing into .venv: some minutes, about 2 GB (more where torch comes with CUDA)."
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --requirement envs/train_cpu.txt
+	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 test: venv
@@ -83,10 +82,12 @@ check: venv
 	$(IN_VENV) snakefmt --check Snakefile rules
 	$(IN_VENV) snakemake --lint
 
+# What a list already pins stays unless the .in file forbids it; delete a list to get newer versions.
 # CUDA packages are left out of the list: a CPU build of torch does not want them, and where the
 # index gives the CUDA build, its own metadata brings them.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 lock:
+	cp envs/train_cpu.txt envs/solved.txt || true
 	$(COMPILE) envs/train_cpu.in --output-file envs/solved.txt
 	grep -vE '^(nvidia-|cuda-|triton)' envs/solved.txt > envs/train_cpu.txt
 	rm envs/solved.txt

@@ -1,12 +1,14 @@
 """The toy's base model: a small Qwen2 trained from scratch on worked solutions with misconceptions.
 
-    python -m lens_impl.base_model train ...   a Hugging Face folder with its tokenizer
-    python -m lens_impl.base_model regime ...  how it does before any reinforcement learning
+python -m lens_impl.base_model train ...   a Hugging Face folder with its tokenizer
+python -m lens_impl.base_model regime ...  how it does before any reinforcement learning
 """
 
 import argparse
 import json
 import math
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 from lens_impl.errors import UserError, run_cli
 from lens_impl.files import read_jsonl, stable_hash, write_json
-from lens_impl.generation import prompt_ids, sample
+from lens_impl.regime import measure_regime
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 # Pieces of text that are one token each: the toy's words, brackets and operations.
@@ -80,12 +82,14 @@ def make_model(config: dict, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
 
 def encode(rows: list[dict], tokenizer: Qwen2Tokenizer) -> list[tuple[list[int], int]]:
     """Rows {problem, solution} as (tokens of prompt, solution and end, length of the prompt)."""
-    examples = []
-    for row in rows:
-        prompt = prompt_ids(tokenizer, [{"role": "user", "content": row["problem"]}])
-        solution = tokenizer.encode(row["solution"], add_special_tokens=False)
-        examples.append((prompt + solution + [tokenizer.eos_token_id], len(prompt)))
-    return examples
+    chats = [[{"role": "user", "content": row["problem"]}] for row in rows]
+    # All at once, since one by one takes as long as a fifth of the training.
+    prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, return_dict=False)
+    solutions = tokenizer([row["solution"] for row in rows], add_special_tokens=False)["input_ids"]
+    return [
+        (prompt + solution + [tokenizer.eos_token_id], len(prompt))
+        for prompt, solution in zip(prompts, solutions, strict=True)
+    ]
 
 
 def batches(examples: list, batch_size: int, rng: np.random.Generator):
@@ -149,8 +153,8 @@ def train(config: dict, rows: list[dict]) -> tuple[Qwen2ForCausalLM, Qwen2Tokeni
         )
         for optimizer in optimizers
     ]
-    for epoch in range(config["epochs"]):
-        total, count = 0.0, 0
+    losses = []
+    for _ in range(config["epochs"]):
         for batch in batches(examples, config["batch_size"], rng):
             loss = solution_loss(model, batch, tokenizer.pad_token_id)
             model.zero_grad()
@@ -158,6 +162,68 @@ def train(config: dict, rows: list[dict]) -> tuple[Qwen2ForCausalLM, Qwen2Tokeni
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for step in (*optimizers, *schedulers):
                 step.step()
-            total, count = total + loss.item(), count + 1
-        print(f"epoch {epoch + 1} of {config['epochs']}: mean loss {total / count:.4f}", flush=True)
+            losses.append(loss.item())
+            if len(losses) % 100 == 0:
+                mean = np.mean(losses[-100:])
+                print(f"update {len(losses)} of {updates}: loss {mean:.3f}", flush=True)
     return model.eval(), tokenizer
+
+
+def save(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, folder: Path) -> None:
+    """Write a Hugging Face folder, which is whole or absent."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        tokenizer.save_pretrained(temporary)
+        model.save_pretrained(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def train_command(arguments: argparse.Namespace) -> None:
+    rows = read_jsonl(arguments.corpus)
+    if not rows:
+        raise UserError(f"{arguments.corpus} is empty. Hint: make it with lens_impl.data.tiny.")
+    save(*train(arguments.config, rows), arguments.out)
+
+
+def regime_command(arguments: argparse.Namespace) -> None:
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
+    mixes = {path.stem: pd.read_parquet(path) for path in arguments.mix}
+    regime = measure_regime(
+        model,
+        AutoTokenizer.from_pretrained(arguments.model),
+        mixes,
+        pd.read_parquet(arguments.eval),
+        arguments.config,
+    )
+    write_json(arguments.out, regime)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    training = commands.add_parser("train", help="pre-train the base model")
+    training.add_argument("--config", type=json.loads, required=True, help="pretrain as JSON")
+    training.add_argument("--corpus", type=Path, required=True, help="jsonl of problem, solution")
+    training.set_defaults(command=train_command)
+
+    regime = commands.add_parser("regime", help="measure the base model")
+    regime.add_argument("--config", type=json.loads, required=True, help="regime as JSON")
+    regime.add_argument("--model", type=Path, required=True)
+    regime.add_argument("--mix", type=Path, nargs="+", required=True, help="training mixes")
+    regime.add_argument("--eval", type=Path, required=True, help="evaluation set")
+    regime.set_defaults(command=regime_command)
+
+    for command in (training, regime):
+        command.add_argument("--out", type=Path, required=True)
+        command.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    arguments.command(arguments)
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -39,6 +39,13 @@ def model_folder(model: Path) -> Path:
     return model
 
 
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """pandas.read_parquet; a UserError where there is no such file."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist. Hint: make it with `snakemake {path}`.")
+    return pd.read_parquet(path, columns=columns)
+
+
 def sample_problems(
     model: Path, problems: pd.DataFrame, config: dict, shard: int, shards: int
 ) -> pd.DataFrame:
@@ -249,11 +256,11 @@ def _parse() -> argparse.Namespace:
 def main() -> None:
     args = _parse()
     if args.verb == "sample":
-        problems = pd.read_parquet(args.data)
+        problems = read_parquet(args.data)
         samples = sample_problems(args.model, problems, args.config, args.shard, args.shards)
         write_parquet(args.out, samples)
         return
-    samples = score_samples(pd.concat(map(pd.read_parquet, args.shards)), args.config)
+    samples = score_samples(pd.concat(map(read_parquet, args.shards)), args.config)
     passes = pass_at_k_by_level(samples, args.config)
     write_parquet(args.out, samples)
     write_csv(args.pass_at_k, passes)

@@ -88,8 +88,18 @@ def schedule(config: dict) -> dict:
 def evaluation_config(config: dict) -> dict:
     """What `lens_impl.evaluate` is given as --config: sampling as in training, n and k."""
     as_trained = ["max_response_tokens", "temperature", "top_p", "engine", "device", "threads"]
-    chosen = {key: value for key, value in config["evaluate"].items() if key != "shards"}
+    chosen = {key: config["evaluate"][key] for key in ("n", "k", "seed", "batch_size")}
     return {**chosen, **{key: config["train"][key] for key in as_trained}}
+
+
+def regime_config(config: dict) -> dict:
+    """What `lens_impl.base_model regime` is given as --config: groups as in training."""
+    return {
+        "n": config["train"]["group_size"],
+        "problems": config["evaluate"]["regime_problems"],
+        "seed": config["evaluate"]["seed"],
+        "max_new_tokens": config["train"]["max_response_tokens"],
+    }
 
 
 def tracking_uri(config: dict) -> str:

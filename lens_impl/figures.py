@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from lens_impl.display import TOY_SCALES, method_name
 from lens_impl.errors import run_cli
-from lens_impl.evaluate import HARD_LEVELS
+from lens_impl.evaluate import HARD_LEVELS, read_parquet
 from lens_impl.files import read_jsonl, write_atomically
 from lens_impl.statistics import bootstrap_interval
 
@@ -124,14 +124,14 @@ def _curves(results: Path, runs: list[dict], mix: str, scale: str) -> Figure:
                 )
                 _draw_method(ax, accuracy, method)
             problems, n = accuracy.index.get_level_values("problem_id").nunique(), _n(curves)
-            ax.set_title(f"{model}, {name}: {problems} problems x {n} samples")
+            ax.set_title(f"{model}\n{name}: {problems} problems x {n} samples")
             ax.set(xlabel="step (rollout batch)", ylabel="accuracy (%)")
         row[0].legend(loc="lower right")
     return figure
 
 
 def _read_curves(results: Path, run: str) -> pd.DataFrame:
-    return pd.read_parquet(results / "runs" / run / "curves.parquet")
+    return read_parquet(results / "runs" / run / "curves.parquet")
 
 
 def _n(curves: dict[str, pd.DataFrame]) -> int:
@@ -157,7 +157,9 @@ def _draw_method(ax: Axes, accuracy: pd.DataFrame, method: str) -> None:
     if accuracy.shape[1] > 1:
         thin = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 0.6}
         ax.plot(by_seed.index, by_seed, **thin, alpha=0.7)
-    ax.plot(by_seed.index, by_seed.mean(axis=1), **style, label=label)
+    # Few markers, so that the line styles can be told apart between them.
+    every = max(1, len(by_seed) // 8)
+    ax.plot(by_seed.index, by_seed.mean(axis=1), **style, markevery=every, label=label)
 
 
 def _figure(rows: int, columns: int, size: tuple, note: str) -> tuple[Figure, np.ndarray]:
@@ -177,6 +179,7 @@ def _note(scale: str) -> str:
 def _say_empty(ax: Axes, what: str, scale: str) -> None:
     text = f"no run of {what}\nat scale {scale}"
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
+    ax.set_axis_off()
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from lens_impl.display import TOY_SCALES, grid, method_name, wrap
-from lens_impl.evaluate import UNJUDGED
+from lens_impl.evaluate import UNJUDGED, read_parquet
 from lens_impl.files import read_jsonl
-from lens_impl.tracking import flatten
 
 ENDS = 5  # the first and the last so many steps of a training are averaged
 LEVELS = ("1", "2", "3", "4", "5", "4-5")
@@ -37,7 +36,7 @@ def summary_markdown(results: Path, runs: list[dict], paper: dict, scale: str) -
     parts += ["## Samples that the grader could not judge", _unjudged(results, runs)]
     for path in sorted((results / "models").glob("*.regime.json")):
         regime = json.loads(path.read_text(encoding="utf-8"))
-        parts += [f"## Base model {path.name.removesuffix('.regime.json')}", _regime(regime)]
+        parts += [f"## Base model {path.name.removesuffix('.regime.json')}", *_regime(regime)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -155,7 +154,7 @@ def _unjudged(results: Path, runs: list[dict]) -> str:
     total, lines = 0, []
     for name in names:
         path = results / "runs" / name / "samples_math.parquet"
-        statuses = pd.read_parquet(path, columns=["status"])["status"].value_counts()
+        statuses = read_parquet(path, columns=["status"])["status"].value_counts()
         total += statuses.sum()
         found = [f"{statuses[status]} {status}" for status in UNJUDGED if status in statuses]
         if found:
@@ -165,10 +164,22 @@ def _unjudged(results: Path, runs: list[dict]) -> str:
     return "\n".join([f"Of {total:,} samples these count as not correct:", "", *lines])
 
 
-def _regime(regime: dict) -> str:
-    """The measurements of a base model before training, one a line."""
-    lines = [
-        f"- {name}: {value:.3g}" if isinstance(value, float) else f"- {name}: {value}"
-        for name, value in flatten(regime).items()
+def _regime(regime: dict) -> list[str]:
+    """The base model before training: Pass@k by level, and its groups on each training mix."""
+    evaluation = regime["evaluation"]
+    ks = list(evaluation["pass_at_k"]["all"])
+    levels = [
+        [level, *(f"{100 * passes[k]:.1f}" for k in ks)]
+        for level, passes in evaluation["pass_at_k"].items()
     ]
-    return "\n".join(map(wrap, lines))
+    shares = ("reward", "groups_all_wrong", "groups_all_correct", "finished")
+    mixes = [
+        [name, str(mix["problems"]), *(f"{100 * mix[share]:.1f}" for share in shares)]
+        for name, mix in regime["mixes"].items()
+    ]
+    size = f"{regime['parameters']:,} parameters; {regime['settings']['n']} samples a problem"
+    return [
+        wrap(f"{size}; values in %, {evaluation['problems']} problems of the test set."),
+        grid(["level", *map("Pass@{}".format, ks)], levels),
+        grid(["mix", "problems", "reward", "all-wrong", "all-correct", "finished"], mixes),
+    ]

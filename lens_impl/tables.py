@@ -20,7 +20,7 @@ import yaml
 
 from lens_impl.display import TOY_SCALES, grid, method_name, wrap
 from lens_impl.errors import run_cli
-from lens_impl.evaluate import level_subsets, problem_counts
+from lens_impl.evaluate import level_subsets, problem_counts, read_parquet
 from lens_impl.files import write_csv, write_text
 from lens_impl.passk import pass_at_k
 from lens_impl.statistics import bootstrap_interval, paired_difference
@@ -43,7 +43,7 @@ def read_problem_counts(results: Path, run: str) -> pd.DataFrame:
     """Index problem_id; columns level, n, correct of a run's final evaluation on MATH."""
     columns = ["problem_id", "level", "correct"]
     return problem_counts(
-        pd.read_parquet(results / "runs" / run / "samples_math.parquet", columns=columns)
+        read_parquet(results / "runs" / run / "samples_math.parquet", columns=columns)
     )
 
 
@@ -83,13 +83,30 @@ def pass_at_k_rows(results: Path, runs: list[dict], ks: list[int]) -> pd.DataFra
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def runs_of_table(runs: list[dict], paper: dict, table: str) -> list[dict]:
+    """The runs on the table's mix by its methods, in its order.
+
+    Of the paper's models those that the table has, and every model that is not the paper's.
+    """
+    entry = paper["tables"][table]
+    methods = list(dict.fromkeys(row["method"] for row in entry["rows"]))
+    models = {None, *(row["model"] for row in entry["rows"])}
+    chosen = [
+        run
+        for run in runs
+        if run["mix"] == entry["mix"]
+        and run["method"] in methods
+        and paper["models"].get(run["model"]) in models
+    ]
+    return sorted(chosen, key=lambda run: methods.index(run["method"]))
+
+
 def paper_rows(paper: dict, table: str) -> pd.DataFrame:
-    """Columns model, method, label, k, estimate (in %) of one of the paper's tables."""
+    """Columns model, method, marks (footnotes), k, estimate (in %) of one of the paper's tables."""
     rows = []
     for row in paper["tables"][table]["rows"]:
         marks = f" [{', '.join(row['footnotes'])}]" if "footnotes" in row else ""
-        label = method_name(row["method"]) + marks
-        place = {"model": row["model"], "method": row["method"], "label": label}
+        place = {"model": row["model"], "method": row["method"], "marks": marks}
         for k, estimate in zip(paper["k"], row["pass_at_k"], strict=True):
             rows.append(place | {"k": k, "estimate": estimate})
     return pd.DataFrame(rows)
@@ -131,8 +148,8 @@ def _published(model: str, rows: pd.DataFrame) -> str:
     """The paper's rows of one model, and their gains over GRPO."""
     passes = rows.pivot(index="method", columns="k", values="estimate")
     cells = [
-        [label, *(f"{value:.2f}" for value in row["estimate"])]
-        for label, row in rows.groupby("label", sort=False)
+        [method_name(method) + marks, *(f"{value:.2f}" for value in row["estimate"])]
+        for (method, marks), row in rows.groupby(["method", "marks"], sort=False)
     ]
     for method in dict.fromkeys(rows["method"]):
         if method != BASELINE:
@@ -164,11 +181,9 @@ def _passes(rows: pd.DataFrame, same_model: pd.DataFrame) -> str:
     for method, row in passes.groupby("method", sort=False):
         cells = [f"{100 * r.estimate:.1f} ±{50 * (r.high - r.low):.1f}" for r in row.itertuples()]
         lines.append([method_name(method), *cells])
-        for label, paper in same_model[same_model["method"] == method].groupby("label"):
+        for marks, paper in same_model[same_model["method"] == method].groupby("marks"):
             known = paper.set_index("k")["estimate"]
-            lines.append(
-                [f"paper: {label}", *(f"{known[k]:.2f}" if k in known else "" for k in ks)]
-            )
+            lines.append([f"paper{marks}", *(f"{known[k]:.2f}" if k in known else "" for k in ks)])
     return grid(["ours", *map("Pass@{}".format, ks)], lines)
 
 
@@ -225,11 +240,7 @@ def main() -> None:
     if args.verb == "summary":
         write_text(args.out, summary_markdown(args.results, args.runs, paper, args.scale))
         return
-    entry = paper["tables"][args.verb]
-    methods = list(dict.fromkeys(row["method"] for row in entry["rows"]))
-    runs = [run for run in args.runs if run["mix"] == entry["mix"] and run["method"] in methods]
-    runs.sort(key=lambda run: methods.index(run["method"]))
-    rows = pass_at_k_rows(args.results, runs, paper["k"])
+    rows = pass_at_k_rows(args.results, runs_of_table(args.runs, paper, args.verb), paper["k"])
     write_csv(args.out_csv, rows)
     write_text(args.out_md, table_markdown(rows, paper, args.verb, args.scale))
 

@@ -111,3 +111,12 @@ def names(runs):
 def described(runs):
     """Trainings as the JSON that tables, figures and the mirror are given."""
     return as_json([experiments.describe(run) for run in runs])
+
+
+# What the paper compares: Table 1 and Figure 5; Table 3 and Figure 6; Figure 2; Table 2.
+DAPO = select("math-dapo", ["grpo", "lens"])
+NUMINA = select("math-numina", ["grpo", "lens"])
+NUMINA_GRPO = select("math-numina", ["grpo"])
+ABLATION = select(
+    "math-numina", ["grpo", "lens-mixed-only", "lens-negative-only", "lens"]
+)

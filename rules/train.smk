@@ -4,30 +4,9 @@ in:  results/<scale>/data/{mix}.parquet, results/<scale>/models/{model}/
 out: results/<scale>/runs/{model}_{mix}_{method}_s{seed}/
      config.json metrics.jsonl curves.parquet manifest.json
 Checkpoints are beside them in checkpoints/<hash>/ and are no output: Snakemake deletes the outputs
-of a job that fails, and a killed training is to go on where it was.
+of a job that fails, and a killed training is to go on where it was. Progress goes to the terminal
+and to the log.
 """
-
-
-rule init_tracking:
-    """Create MLflow's database once: processes that create it together spoil it."""
-    output:
-        "results/<scale>/mlflow.init.json",
-    log:
-        "results/<scale>/logs/init_tracking.log",
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    shell:
-        """
-        python -m lens_impl.tracking init \
-            --tracking-uri "$MLFLOW_TRACKING_URI" \
-            --experiment "$MLFLOW_EXPERIMENT_NAME" \
-            --out {output:q} \
-            >{log:q} 2>&1
-        """
 
 
 rule train:
@@ -59,7 +38,7 @@ rule train:
         run_dir=subpath(output.manifest, parent=True),
     shell:
         """
-        exec python -m lens_impl.train \
+        python -m lens_impl.train \
             --config {params.settings:q} \
             --schedule {params.schedule:q} \
             --train {input.prompts:q} \
@@ -69,7 +48,7 @@ rule train:
             --checkpoints {params.checkpoints:q} \
             --tracking-uri "$MLFLOW_TRACKING_URI" \
             --experiment "$MLFLOW_EXPERIMENT_NAME" \
-            >{log:q} 2>&1
+            2>&1 | tee -i {log:q}
         """
 
 

@@ -11,6 +11,26 @@ from lens_impl.passk import pass_at_k
 
 LEVELS = (1, 2, 3, 4, 5)
 GAIN = {"base": 0.0, "grpo": 1.0, "lens-mixed-only": 1.2, "lens-negative-only": 1.3, "lens": 1.5}
+REGIME = {
+    "settings": {"n": 16, "problems": 200, "seed": 0},
+    "parameters": 101_376,
+    "evaluation": {
+        "problems": 200,
+        "pass_at_k": {"all": {"1": 0.31, "16": 0.71}, "5": {"1": 0.0625, "16": 0.4}},
+        "finished": 0.99,
+        "response_length": 21.5,
+    },
+    "mixes": {
+        "math-dapo": {
+            "problems": 200,
+            "reward": 0.28,
+            "groups_all_wrong": 0.401,
+            "groups_all_correct": 0.02,
+            "finished": 0.98,
+            "response_length": 25.0,
+        }
+    },
+}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -38,8 +58,7 @@ def make_results(
         _write_evaluation(results / "runs" / run["run"], run["method"], problems, n)
     for model in {run["model"] for run in runs}:
         _write_evaluation(results / "runs" / f"{model}_base", "base", problems, n)
-        regime = {"pass_at_1": 0.31, "pass_at_16": 0.71, "all_wrong_share": 0.4}
-        write_json(results / "models" / f"{model}.regime.json", regime)
+        write_json(results / "models" / f"{model}.regime.json", REGIME)
     return results
 
 

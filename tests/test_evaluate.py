@@ -94,6 +94,8 @@ def test_wrong_input_is_told(model, problems, tmp_path):
         sample(tmp_path, problems)
     with pytest.raises(UserError, match=r"Pass@4 cannot be estimated from evaluate.n = 3"):
         sample(model, problems, n=3)
+    with pytest.raises(UserError, match="missing.parquet does not exist"):
+        evaluate.read_parquet(tmp_path / "missing.parquet")
 
 
 def test_vllm_that_is_not_installed(model, problems, monkeypatch):

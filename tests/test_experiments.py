@@ -133,6 +133,21 @@ def test_schema_of_methods_allows_the_options_of_the_functions():
     assert set(schema["additionalProperties"]["properties"]["advantage"]["enum"]) == set(METHODS)
 
 
+def test_the_readme_explains_every_knob(config):
+    text = (configuration.ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    knobs = {key for section in config for key in knobs_of(config[section], section)}
+    assert {knob for knob in knobs if f"`{knob}`" not in text and f"## {knob}" not in text} == set()
+
+
+def knobs_of(value, name):
+    """Keys down to the second level; names of models, mixes and methods are not knobs."""
+    if name in ("models", "methods"):
+        return {key for entry in value.values() for key in entry} | {name}
+    if name == "experiments":
+        return {key for entry in value for key in entry} | {name}
+    return {name, *value} if isinstance(value, dict) else {name}
+
+
 def test_unknown_scale_names_the_scales():
     with pytest.raises(UserError, match="scale is 'tny', but must be one of .*smoke, tiny"):
         configuration.load("tny", configuration.ROOT)

@@ -29,10 +29,10 @@ def bold(ax):
 def test_curves_show_the_mean_over_seeds(results, runs):
     figure = figures.figure5_math_dapo(results, runs, "tiny")
     assert [ax.get_title() for ax in figure.axes] == [
-        "tiny, all levels: 40 problems x 16 samples",
-        "tiny, Levels 4-5: 16 problems x 16 samples",
-        "other, all levels: 40 problems x 16 samples",
-        "other, Levels 4-5: 16 problems x 16 samples",
+        "tiny\nall levels: 40 problems x 16 samples",
+        "tiny\nLevels 4-5: 16 problems x 16 samples",
+        "other\nall levels: 40 problems x 16 samples",
+        "other\nLevels 4-5: 16 problems x 16 samples",
     ]
     for ax, hard in zip(figure.axes[:2], (False, True), strict=True):
         lines = bold(ax)

@@ -101,9 +101,10 @@ def test_the_papers_model_stands_beside_ours(tmp_path):
     text = (results / "tables" / "table3.md").read_text(encoding="utf-8")
     ours = text.split("## The paper's numbers")[0]
     assert "toy" not in text
-    assert "paper: GRPO [c]" in ours and "83.40" in ours
+    assert "| paper [c] " in ours and "83.40" in ours
     assert "86.28" not in ours  # the other model's
-    paper_gain = next(line for line in ours.splitlines() if line.startswith("| paper  "))
+    gains = ours.split("gain over GRPO")[1].splitlines()
+    paper_gain = next(line for line in gains if line.startswith("| paper "))
     assert [cell.strip() for cell in paper_gain.split("|")[2:-1]] == [
         "+1.76",
         "+0.66",
@@ -111,6 +112,16 @@ def test_the_papers_model_stands_beside_ours(tmp_path):
         "+1.12",
         "+0.60",
     ]
+
+
+def test_a_table_has_the_papers_models():
+    runs = make_runs(model=LLAMA) + make_runs(model="qwen-2-5-3b-base") + make_runs()
+
+    def models(table):
+        return sorted({run["model"] for run in tables.runs_of_table(runs, PAPER, table)})
+
+    assert models("table2") == [LLAMA, "tiny"]
+    assert models("table3") == [LLAMA, "qwen-2-5-3b-base", "tiny"]
 
 
 def test_direction_needs_an_interval_without_zero():
@@ -177,7 +188,10 @@ def test_summary_fits_a_terminal_and_names_everything(results, runs):
     assert "near 45" not in text  # the paper's: not beside a toy's
     assert "near 45 → about 35 %" in summary_markdown(results, runs, PAPER, "paper")
     assert "None of 8,320." in text  # 13 evaluations of 40 problems x 16 samples
-    assert "- pass_at_16: 0.71" in text
+    assert "101,376 parameters" in text
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert ["5", "6.2", "40.0"] in cells
+    assert ["math-dapo", "200", "28.0", "40.1", "2.0", "98.0"] in cells
 
 
 def test_summary_flags_code_that_differs(tmp_path, results, runs):

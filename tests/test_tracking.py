@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from synthetic_results import make_results, make_runs, metrics_line
 
-from lens_impl import tracking
+from lens_impl import mlflow_runs, tracking
 from lens_impl.errors import UserError
 from lens_impl.files import read_jsonl, write_json, write_jsonl, write_parquet, write_text
 
@@ -25,7 +25,7 @@ TAGS = {"run": "tiny_math-dapo_lens_s1", "model": "tiny", "method": "lens", "see
 def migrated(tmp_path_factory) -> Path:
     """An sqlite file with MLflow's tables: the migration takes seconds, a copy takes none."""
     database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    tracking.init(f"sqlite:///{database}", "unused")
+    mlflow_runs.init(f"sqlite:///{database}", "unused")
     return database
 
 
@@ -96,7 +96,7 @@ def test_versions_name_missing_packages():
 
 
 def test_flatten():
-    assert tracking.flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {
+    assert mlflow_runs.flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {
         "a.b.c": 1,
         "a.d": [2],
         "e": None,
@@ -139,19 +139,19 @@ def test_half_written_line_waits(uri, tmp_path):
 
 def test_more_lines_than_fit_one_batch(uri, tmp_path):
     lines = [metrics_line(step, 120, "lens") for step in range(1, 121)]
-    run_id = tracking.start_run(uri, EXPERIMENT, tmp_path / "id", "long")
-    assert tracking.mirror_metrics(uri, run_id, lines) == 120
-    assert tracking.mirror_metrics(uri, run_id, lines) == 0
+    run_id = mlflow_runs.start_run(uri, EXPERIMENT, tmp_path / "id", "long")
+    assert mlflow_runs.mirror_metrics(uri, run_id, lines) == 120
+    assert mlflow_runs.mirror_metrics(uri, run_id, lines) == 0
     assert [step for step, _ in history(uri, run_id, "policy/entropy")] == list(range(1, 121))
 
 
 def test_id_of_another_database_is_replaced(uri, tmp_path):
     id_file = tmp_path / "id"
     id_file.write_text("f" * 32)
-    run_id = tracking.start_run(uri, EXPERIMENT, id_file, "name")
+    run_id = mlflow_runs.start_run(uri, EXPERIMENT, id_file, "name")
     assert run_id != "f" * 32
     assert id_file.read_text().strip() == run_id
-    assert tracking.start_run(uri, EXPERIMENT, tmp_path / "lost", "name", run_id) == run_id
+    assert mlflow_runs.start_run(uri, EXPERIMENT, tmp_path / "lost", "name", run_id) == run_id
 
 
 def test_dead_server_does_not_stop_a_training(tmp_path, caplog):

@@ -20,9 +20,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lens_impl.data.sources import SOURCES, Problem, find_file, parse_math, read_problems
+from lens_impl.data.sources import (
+    LANGUAGES,
+    SOURCES,
+    Problem,
+    find_file,
+    parse_math,
+    read_problems,
+)
 from lens_impl.errors import UserError, run_cli
 from lens_impl.files import stable_hash, write_json, write_parquet
+from lens_impl.grading import grade
+
+
+def same_answer(first: str, second: str) -> bool:
+    r"""Equal as text, or for the grader: \frac13 and \frac{1}{3}."""
+    return first == second or grade(first, f"\\boxed{{{second}}}").correct
 
 
 def unique(
@@ -52,7 +65,7 @@ def unique(
         elif key in earlier_keys:
             drops["duplicate_across_sources"] += 1
         else:
-            if row.answer != first.setdefault(key, row).answer:
+            if not same_answer(first.setdefault(key, row).answer, row.answer):
                 conflicting.add(key)
             copies[key] += 1
     for key, count in copies.items():
@@ -139,6 +152,11 @@ def prepare_mix(
         raise UserError(
             f"unknown source {sorted(unknown)[0]!r} in data.mixes. "
             f"Hint: the sources are {', '.join(SOURCES)}."
+        )
+    if unknown := set(languages or ()) - set(LANGUAGES):
+        raise UserError(
+            f"unknown language {sorted(unknown)[0]!r} in data.languages. "
+            f"Hint: the languages are {', '.join(LANGUAGES)}; null keeps all."
         )
     evaluation_keys = {row.key for name in evaluation_sets for row in read_evaluation(folder, name)}
     taken: set[str] = set()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lens_impl.errors import UserError
@@ -34,6 +35,7 @@ NESTED_COLUMNS = {"prompt", "reward_model", "extra_info"}
 # Reasons that mean: nothing here that an answer could be compared with.
 NO_USABLE_ANSWER = {"empty_answer", "proof", "answer_not_found"}
 
+LANGUAGES = ("en", "zh")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -63,13 +65,18 @@ def normalise(text: str) -> str:
 
 
 def last_box(text: str) -> str:
-    r"""Content of the last brace-matched \boxed{...} or \fbox{...}; "" where there is none."""
-    for match in reversed(list(re.finditer(r"\\(?:boxed|fbox)\s*\{", text))):
-        depth = 1
-        for brace in re.finditer(r"\\.|[{}]", text[match.end() :], re.DOTALL):
-            depth += {"{": 1, "}": -1}.get(brace.group(), 0)
-            if depth == 0:
-                return text[match.end() : match.end() + brace.start()].strip()
+    r"""The argument of the last \boxed or \fbox as TeX reads it; "" where there is none."""
+    boxes = list(re.finditer(r"\\(?:boxed|fbox)\s*", text))
+    if not boxes:
+        return ""
+    argument = text[boxes[-1].end() :]
+    if not argument.startswith("{"):
+        return argument[:1]  # \boxed 9, without braces: one character
+    depth = 0
+    for brace in re.finditer(r"\\.|[{}]", argument, re.DOTALL):
+        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
+        if depth == 0:
+            return argument[1 : brace.start()].strip()
     return ""
 
 
@@ -78,23 +85,27 @@ def strip_wrapper(prompt: str) -> str:
     return prompt.strip().removeprefix(DAPO_HEAD).removesuffix(DAPO_TAIL).strip()
 
 
+def _text(value: object) -> str:
+    return "" if value is None else str(value).strip()
+
+
 def parse_math(row: dict) -> Problem | str:
     """MATH: the answer is the last box of the solution; a level other than 1 to 5 is unusable.
 
     Sets of the same shape without solutions (AMC, AIME) have an `answer` column, and no levels.
     """
-    answer = last_box(row["solution"]) if "solution" in row else str(row["answer"]).strip()
+    answer = last_box(_text(row["solution"])) if "solution" in row else _text(row["answer"])
     if not answer:
         return "empty_answer"
-    level = str(row.get("level", "0")).removeprefix("Level ")
+    level = _text(row.get("level", 0)).removeprefix("Level ")
     if level not in {"0", "1", "2", "3", "4", "5"}:
         return "unusable_level"
-    subject = row.get("type") or row.get("subject") or ""
-    return Problem(row["problem"], answer, int(level), subject)
+    subject = row.get("type") or row.get("subject")
+    return Problem(_text(row["problem"]), answer, int(level), _text(subject))
 
 
 def parse_dapo(row: dict) -> Problem | str:
-    answer = str(row["reward_model"]["ground_truth"]).strip()
+    answer = _text(row["reward_model"]["ground_truth"])
     if not answer:
         return "empty_answer"
     return Problem(strip_wrapper(row["prompt"][0]["content"]), answer)
@@ -102,7 +113,7 @@ def parse_dapo(row: dict) -> Problem | str:
 
 def parse_numina(row: dict) -> Problem | str:
     """NuminaMath-1.5: proofs hide behind either of two columns, so both are read."""
-    answer = str(row["answer"] or "").strip()
+    answer = _text(row["answer"])
     if "proof" in (row["question_type"], answer):
         return "proof"
     if answer == "notfound":
@@ -115,7 +126,7 @@ def parse_numina(row: dict) -> Problem | str:
         return "invalid_solution"
     if not answer:
         return "empty_answer"
-    return Problem(row["problem"].strip(), answer, type=row["problem_type"])
+    return Problem(_text(row["problem"]), answer, type=_text(row["problem_type"]))
 
 
 # Name in `data.mixes` -> file name (without ending) and parser.
@@ -139,31 +150,34 @@ def find_file(folder: Path, name: str) -> Path:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict]]:
-    """Rows of a jsonl, json, parquet or csv file with their line (or row) number from 1."""
-    return enumerate(_rows(path), start=1)
-
-
-def _rows(path: Path) -> Iterator[dict]:
+    """Rows of a jsonl, json, parquet or csv file with their line or row number from 1."""
     match path.suffix:
         case ".jsonl":
             with open(path, encoding="utf-8") as lines:
                 for number, line in enumerate(lines, start=1):
-                    yield _parse_json(line, f"{path} line {number}")
+                    if line.strip():
+                        yield number, _parse_json(line, f"{path} line {number}")
         case ".json":
-            yield from _parse_json(path.read_text(encoding="utf-8"), str(path))
+            yield from enumerate(_parse_json(path.read_text(encoding="utf-8"), str(path)), start=1)
         case ".parquet":
-            # In batches, since DAPO-Math-17k has 1.8 million rows.
-            for batch in pq.ParquetFile(path).iter_batches():
-                yield from batch.to_pylist()
+            yield from enumerate(_parquet_rows(path), start=1)
         case ".csv":
             frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-            for row in frame.to_dict("records"):
-                yield {
-                    column: _parse_json(value, f"{path} column {column}")
-                    if column in NESTED_COLUMNS
-                    else value
-                    for column, value in row.items()
-                }
+            for column in NESTED_COLUMNS & set(frame):
+                where = f"{path} column {column}"
+                frame[column] = [_parse_json(text, where) for text in frame[column]]
+            yield from enumerate(frame.to_dict("records"), start=1)
+
+
+def _parquet_rows(path: Path) -> Iterator[dict]:
+    try:
+        # In batches, since DAPO-Math-17k has 1.8 million rows.
+        for batch in pq.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except pa.ArrowInvalid as error:
+        raise UserError(
+            f"{path} is not a parquet file ({error}). Hint: download or convert it again."
+        ) from error
 
 
 def _parse_json(text: str, where: str):
@@ -188,12 +202,12 @@ def read_problems(
             parsed = parse(row)
         except (KeyError, TypeError) as error:
             raise UserError(
-                f"{path} line {number} is not a row of {HUB.get(name, name)}: {error!r}, its "
+                f"{path} row {number} is not a row of {HUB.get(name, name)}: {error!r}, its "
                 f"columns are {sorted(row)}. Hint: keep the set's own columns when converting."
             ) from error
         if strict and parsed in NO_USABLE_ANSWER:
             raise UserError(
-                f"{path} line {number} has no usable answer ({parsed}). "
+                f"{path} row {number} has no usable answer ({parsed}). "
                 "Hint: remove the row, or set data.strict to false to drop and count such rows."
             )
         yield parsed

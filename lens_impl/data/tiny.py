@@ -15,15 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from lens_impl.data.sources import DAPO_HEAD, DAPO_TAIL
 from lens_impl.errors import UserError, run_cli
 from lens_impl.files import stable_hash, write_jsonl
-from lens_impl.data.sources import DAPO_HEAD, DAPO_TAIL
 
-OPERATIONS = "+-*"
-OPERANDS = range(2, 10)
+# Products are the hardest to learn, so their operands are fewer.
+OPERANDS = {"+": range(2, 10), "-": range(2, 10), "*": range(2, 6)}
+OPERATIONS = tuple(OPERANDS)
 STARTS = range(1, 100)
-# A wrong result has one or both digits off by one.
-SLIPS = (-11, -10, -9, -1, 1, 9, 10, 11)
 
 
 @dataclass(frozen=True)
@@ -90,17 +89,21 @@ def solve(chain: Chain) -> str:
 
 
 def misconceptions(share: float, rng: np.random.Generator) -> dict[tuple[str, int, int], int]:
-    """A share of all facts (operation, last digit, operand) -> how far off it is taught."""
-    facts = [(o, digit, b) for o in OPERATIONS for digit in range(10) for b in OPERANDS]
+    """A share of all facts (operation, last digit, operand) -> slip of the result's last digit."""
+    facts = [(o, digit, b) for o in OPERATIONS for digit in range(10) for b in OPERANDS[o]]
     wrong = rng.permutation(len(facts))[: round(share * len(facts))]
-    return {facts[i]: SLIPS[rng.integers(len(SLIPS))] for i in wrong}
+    return {facts[i]: int(rng.integers(1, 10)) for i in wrong}
+
+
+def slip_last_digit(value: int, slip: int) -> int:
+    return value - value % 10 + (value + slip) % 10
 
 
 def teach(chain: Chain, wrong: dict, taught_wrong: float, noise: float, rng) -> str:
     """A worked solution for pre-training.
 
-    A fact in `wrong` gets its one wrong result with probability `taught_wrong`; any other fact
-    gets a random wrong result with probability `noise`. Later steps go on from what was written.
+    A fact in `wrong` gets its one wrong last digit with probability `taught_wrong`; any other
+    fact gets a random one with probability `noise`. Later steps go on from what was written.
     """
     results, value = [], chain.start
     for operation, operand in chain.steps:
@@ -108,28 +111,34 @@ def teach(chain: Chain, wrong: dict, taught_wrong: float, noise: float, rng) -> 
         if slip is not None:
             slip = slip if rng.random() < taught_wrong else 0
         else:
-            slip = SLIPS[rng.integers(len(SLIPS))] if rng.random() < noise else 0
-        value = (apply(value, operation, operand) + slip) % 100
+            slip = int(rng.integers(1, 10)) if rng.random() < noise else 0
+        value = slip_last_digit(apply(value, operation, operand), slip)
         results.append(value)
     return worked(chain, results)
 
 
 def draw_chain(level: int, rng: np.random.Generator) -> Chain:
-    steps = tuple(
-        (OPERATIONS[rng.integers(len(OPERATIONS))], OPERANDS[rng.integers(len(OPERANDS))])
-        for _ in range(level)
-    )
-    return Chain(STARTS[rng.integers(len(STARTS))], steps)
+    def pick(values):
+        return values[rng.integers(len(values))]
+
+    operations = [pick(OPERATIONS) for _ in range(level)]
+    return Chain(pick(STARTS), tuple((o, pick(OPERANDS[o])) for o in operations))
+
+
+def draw_free(count: int, weights: list[float], taken: set[Chain], rng) -> Iterator[Chain]:
+    """`count` chains outside `taken`, levels 1 to 5 by weight; a chain may come twice."""
+    shares = np.array(weights) / sum(weights)
+    for level in rng.choice(np.arange(1, 6), size=count, p=shares):
+        chain = draw_chain(level, rng)
+        while chain in taken:
+            chain = draw_chain(level, rng)
+        yield chain
 
 
 def draw_new(count: int, weights: list[float], taken: set[Chain], rng) -> list[Chain]:
-    """`count` different chains outside `taken`, which they are added to; levels by weight."""
+    """`count` different chains outside `taken`, which they are added to."""
     chains = []
-    shares = np.array(weights) / sum(weights)
-    for level in rng.choice(np.arange(1, 6), size=count, p=shares):
-        chain = draw_chain(int(level), rng)
-        while chain in taken:
-            chain = draw_chain(int(level), rng)
+    for chain in draw_free(count, weights, taken, rng):
         taken.add(chain)
         chains.append(chain)
     return chains
@@ -242,8 +251,8 @@ def make(config: dict) -> dict[str, list[dict]]:
     taken: set[Chain] = set()
     names = ("math_test", "math_train", "dapo", "numina")
     chains = {name: draw_new(sizes[name], levels[name], taken, rng(name)) for name in names}
-    # Traps come from their own pool: 10 new chains of each are enough for every kind.
-    pool = iter(draw_new(20 * traps, [0, 0, 1, 1, 1], taken, rng("traps")))
+    # The traps take at most 11 chains for each of `traps`.
+    pool = iter(draw_new(11 * traps, [0, 0, 1, 1, 1], taken, rng("traps")))
     train, test = chains["math_train"], chains["math_test"]
 
     dapo = [dapo_row(chain.problem, str(chain.answer)) for chain in chains["dapo"]]
@@ -262,15 +271,13 @@ def make(config: dict) -> dict[str, list[dict]]:
     taught = config["misconceptions"]
     wrong = misconceptions(taught["share"], rng("misconceptions"))
     draw = rng("pretrain")
-    files["pretrain"] = []
-    for level in draw.choice(
-        np.arange(1, 6), size=sizes["pretrain"], p=np.array(levels["pretrain"], float) / sum(levels["pretrain"])
-    ):
-        chain = draw_chain(int(level), draw)
-        while chain in taken:
-            chain = draw_chain(int(level), draw)
-        solution = teach(chain, wrong, taught["taught_wrong"], taught["noise"], draw)
-        files["pretrain"].append({"problem": chain.problem, "solution": solution})
+    files["pretrain"] = [
+        {
+            "problem": chain.problem,
+            "solution": teach(chain, wrong, taught["taught_wrong"], taught["noise"], draw),
+        }
+        for chain in draw_free(sizes["pretrain"], levels["pretrain"], taken, draw)
+    ]
     return files
 
 

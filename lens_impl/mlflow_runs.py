@@ -1,0 +1,175 @@
+"""MLflow runs: created once, resumed, and given what they lack.
+
+Everything here is idempotent: lines of metrics.jsonl are logged from the first step that MLflow
+does not have, with time stamps that follow from the file.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from lens_impl.files import write_text
+
+# Keys of metrics.jsonl and their grouped MLflow names; `seconds` becomes time/*.
+METRIC_NAMES = {
+    "reward": "reward/mean",
+    "groups_all_wrong": "groups/all_wrong",
+    "groups_mixed": "groups/mixed",
+    "groups_all_correct": "groups/all_correct",
+    "confidence_correct": "confidence/correct",
+    "confidence_wrong": "confidence/wrong",
+    "advantage_mixed": "advantage/mixed",
+    "advantage_negative": "advantage/negative",
+    "gradient_relevant": "advantage/gradient_relevant",
+    "entropy": "policy/entropy",
+    "clip_fraction": "policy/clip_fraction",
+    "log_prob_difference": "policy/log_prob_difference",
+    "grad_norm": "optimizer/grad_norm",
+    "loss": "optimizer/loss",
+    "learning_rate": "optimizer/learning_rate",
+    "response_length": "response/length",
+    "tokens": "response/tokens",
+}
+LAST_STEP = "progress/step"  # its latest value is the last step that MLflow has
+LAST_VALIDATION = "progress/validation_step"
+METRICS_A_BATCH = 1000  # MLflow's limit
+PARAMS_A_BATCH = 100  # MLflow's limit
+
+
+def init(uri: str, experiment: str) -> str:
+    """Create the database and the experiment, if missing, and return the experiment's id.
+
+    To be run by one process before all others: eight processes that touch a fresh sqlite file at
+    once spoil its migration.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is not None:
+        return found.experiment_id
+    return client.create_experiment(experiment, artifact_location=_artifact_location(uri))
+
+
+def _artifact_location(uri: str) -> str | None:
+    """mlartifacts/ beside an sqlite database; a tracking server chooses for itself (None)."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+
+
+def start_run(
+    uri: str, experiment: str, id_file: Path, name: str, known_id: str | None = None
+) -> str:
+    """Resume the MLflow run whose id is in `id_file` (or is `known_id`), or create one.
+
+    An id that this MLflow does not know (another server, a deleted database) is replaced.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(uri)
+    run_id = id_file.read_text().strip() if id_file.is_file() else known_id
+    if run_id:
+        try:
+            if client.get_run(run_id).info.lifecycle_stage == "active":
+                return run_id
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    run_id = client.create_run(init(uri, experiment), run_name=name).info.run_id
+    write_text(id_file, run_id + "\n")
+    return run_id
+
+
+def mirror_metrics(
+    uri: str, run_id: str, lines: Iterable[dict], curves: pd.DataFrame | None = None
+) -> int:
+    """Log the lines of metrics.jsonl and the steps of curves.parquet that MLflow lacks.
+
+    Returns how many steps were logged.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    run = client.get_run(run_id)
+    started = run.info.start_time / 1000
+    last_step = run.data.metrics.get(LAST_STEP, -1)
+    steps = []
+    seconds = started
+    for line in lines:
+        seconds += line["seconds"]["step"]
+        if line["step"] > last_step:
+            steps.append((line["step"], seconds, _step_metrics(line)))
+    if curves is not None:
+        last_validation = run.data.metrics.get(LAST_VALIDATION, -1)
+        for step, metrics in _validation_metrics(curves):
+            if step > last_validation:
+                steps.append((step, started, metrics))
+    _log_steps(client, run_id, steps)
+    return len(steps)
+
+
+def _step_metrics(line: dict) -> dict[str, float]:
+    metrics = {METRIC_NAMES[key]: line[key] for key in METRIC_NAMES if line.get(key) is not None}
+    metrics |= {f"time/{part}": value for part, value in line["seconds"].items()}
+    return metrics | {LAST_STEP: line["step"]}
+
+
+def _validation_metrics(curves: pd.DataFrame) -> Iterator[tuple[int, dict[str, float]]]:
+    for step, rows in curves.groupby("step"):
+        hard = rows[rows["level"] >= 4]
+        metrics = {"validation/accuracy": rows["correct"].sum() / rows["n"].sum()}
+        if len(hard):
+            metrics["validation/accuracy_level_4-5"] = hard["correct"].sum() / hard["n"].sum()
+        yield int(step), metrics | {LAST_VALIDATION: step}
+
+
+def _log_steps(client, run_id: str, steps: list[tuple[int, float, dict[str, float]]]) -> None:
+    """Log (step, seconds since 1970, metrics); a step is never split between two batches."""
+    from mlflow.entities import Metric
+
+    batch: list[Metric] = []
+    for step, seconds, metrics in steps:
+        entries = [
+            Metric(name, float(value), int(seconds * 1000), step) for name, value in metrics.items()
+        ]
+        if len(batch) + len(entries) > METRICS_A_BATCH:
+            client.log_batch(run_id, metrics=batch)
+            batch = []
+        batch += entries
+    if batch:
+        client.log_batch(run_id, metrics=batch)
+
+
+def mirror_description(uri: str, run_id: str, params: dict, tags: dict) -> None:
+    """Set the tags, and log the parameters that are not there (MLflow forbids changing one)."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Param, RunTag
+
+    client = MlflowClient(uri)
+    known = client.get_run(run_id).data.params
+    new = [Param(name, str(value)) for name, value in flatten(params).items() if name not in known]
+    client.log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
+    for start in range(0, len(new), PARAMS_A_BATCH):
+        client.log_batch(run_id, params=new[start : start + PARAMS_A_BATCH])
+
+
+def flatten(config: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for key, value in config.items():
+        flat |= (
+            flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def find_or_create(client, experiment_id: str, name: str, tags: dict[str, str]) -> str:
+    """The id of the run with these tags."""
+    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    found = client.search_runs([experiment_id], wanted, max_results=1)
+    if found:
+        return found[0].info.run_id
+    return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id

@@ -1,0 +1,89 @@
+"""How the base model does before any reinforcement learning."""
+
+import numpy as np
+import pandas as pd
+
+from lens_impl.files import stable_hash
+from lens_impl.generation import prompt_ids, sample
+from lens_impl.grading import grade_many
+from lens_impl.passk import pass_at_k
+
+
+def samples_of(
+    model, tokenizer, frame: pd.DataFrame, config: dict
+) -> tuple[np.ndarray, float, float]:
+    """Grades [problems, n] of n samples for each row of a prepared frame.
+
+    Also the share of finished responses and their mean length in tokens.
+    """
+    n = config["n"]
+    prompts = [prompt_ids(tokenizer, messages) for messages in frame["prompt"]]
+    ids = [info["problem_id"] for info in frame["extra_info"]]
+    completions = sample(
+        model,
+        [prompt for prompt in prompts for _ in range(n)],
+        [stable_hash("regime", config["seed"], i, k) for i in ids for k in range(n)],
+        max_new_tokens=config["max_new_tokens"],
+        temperature=1.0,
+        top_p=1.0,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    golds = [reward["ground_truth"] for reward in frame["reward_model"] for _ in range(n)]
+    texts = [tokenizer.decode(c.token_ids, skip_special_tokens=True) for c in completions]
+    # Most samples of the toy repeat each other, and a repeated pair has one grade.
+    pairs = list(dict.fromkeys(zip(golds, texts, strict=True)))
+    grades = grade_many([gold for gold, _ in pairs], [text for _, text in pairs])
+    correct = {pair: grade.correct for pair, grade in zip(pairs, grades, strict=True)}
+    grid = np.array([correct[pair] for pair in zip(golds, texts, strict=True)]).reshape(-1, n)
+    finished = float(np.mean([c.finished for c in completions]))
+    return grid, finished, float(np.mean([len(c.token_ids) for c in completions]))
+
+
+def pass_by_level(grid: np.ndarray, levels: np.ndarray) -> dict[str, dict[str, float]]:
+    """level -> Pass@k for k = 1, 2, 4, ... n, from grades [problems, n]."""
+    n = grid.shape[1]
+    ks = [2**i for i in range(n.bit_length())]
+    chosen = {"all": levels >= 0} | {str(level): levels == level for level in np.unique(levels)}
+    return {
+        level: {str(k): round(float(np.mean(pass_at_k(n, grid[rows].sum(1), k))), 4) for k in ks}
+        for level, rows in chosen.items()
+    }
+
+
+def measure_regime(model, tokenizer, mixes: dict, evaluation: pd.DataFrame, config: dict) -> dict:
+    """How the base model does: Pass@k on the evaluation set, all-wrong groups on each mix.
+
+    config: n samples a problem (the group size), problems (at most so many of each set), seed,
+    max_new_tokens. Temperature and top-p are 1.
+    """
+
+    def some(frame: pd.DataFrame) -> pd.DataFrame:
+        size = min(config["problems"], len(frame))
+        return frame.sample(size, random_state=config["seed"])
+
+    frame = some(evaluation)
+    grid, finished, length = samples_of(model, tokenizer, frame, config)
+    levels = np.array([info["level"] for info in frame["extra_info"]])
+    regime = {
+        "settings": config | {"temperature": 1.0, "top_p": 1.0},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "evaluation": {
+            "problems": len(frame),
+            "pass_at_k": pass_by_level(grid, levels),
+            "finished": finished,
+            "response_length": length,
+        },
+        "mixes": {},
+    }
+    for name, mix in mixes.items():
+        grid, finished, length = samples_of(model, tokenizer, some(mix), config)
+        regime["mixes"][name] = {
+            "problems": len(grid),
+            "reward": float(grid.mean()),
+            "groups_all_wrong": float((~grid.any(1)).mean()),
+            "groups_all_correct": float(grid.all(1).mean()),
+            "finished": finished,
+            "response_length": length,
+        }
+    return regime

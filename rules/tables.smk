@@ -1,0 +1,135 @@
+"""The paper's tables and the summary of a scale.
+
+in:  results/<scale>/runs/{run}/: samples_math.parquet, pass_at_k_math.csv, metrics.jsonl,
+                                  manifest.json
+     config/paper_numbers.yaml   the paper's numbers, shown beside ours
+out: results/<scale>/tables/{table1,table2,table3}.{csv,md}, results/<scale>/summary.md
+"""
+
+
+rule table1:
+    """Table 1: Pass@k on MATH + DAPO, GRPO against LENS."""
+    input:
+        samples=expand(
+            "results/<scale>/runs/{run}/samples_math.parquet", run=names(DAPO)
+        ),
+        paper="config/paper_numbers.yaml",
+    output:
+        csv="results/<scale>/tables/table1.csv",
+        md=report(
+            "results/<scale>/tables/table1.md",
+            caption="../workflow/report/table1.rst",
+            category="Tables",
+        ),
+    log:
+        "results/<scale>/logs/table1.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        table="table1",
+        runs=described(DAPO),
+        results=subpath(output.csv, ancestor=2),
+        scale=config["scale"],
+    shell:
+        """
+        python -m lens_impl.tables {params.table} \
+            --runs {params.runs:q} \
+            --results {params.results:q} \
+            --paper {input.paper:q} \
+            --scale {params.scale:q} \
+            --out-csv {output.csv:q} \
+            --out-md {output.md:q} \
+            >{log:q} 2>&1
+        """
+
+
+use rule table1 as table2 with:
+    # Table 2: the ablation on MATH + NuminaMath 1.5.
+    input:
+        samples=expand(
+            "results/<scale>/runs/{run}/samples_math.parquet", run=names(ABLATION)
+        ),
+        paper="config/paper_numbers.yaml",
+    output:
+        csv="results/<scale>/tables/table2.csv",
+        md=report(
+            "results/<scale>/tables/table2.md",
+            caption="../workflow/report/table2.rst",
+            category="Tables",
+        ),
+    log:
+        "results/<scale>/logs/table2.log",
+    params:
+        table="table2",
+        runs=described(ABLATION),
+
+
+use rule table1 as table3 with:
+    # Table 3: Pass@k on MATH + NuminaMath 1.5, GRPO against LENS.
+    input:
+        samples=expand(
+            "results/<scale>/runs/{run}/samples_math.parquet", run=names(NUMINA)
+        ),
+        paper="config/paper_numbers.yaml",
+    output:
+        csv="results/<scale>/tables/table3.csv",
+        md=report(
+            "results/<scale>/tables/table3.md",
+            caption="../workflow/report/table3.rst",
+            category="Tables",
+        ),
+    log:
+        "results/<scale>/logs/table3.log",
+    params:
+        table="table3",
+        runs=described(NUMINA),
+
+
+rule tables:
+    """Tables 1 to 3."""
+    input:
+        rules.table1.output,
+        rules.table2.output,
+        rules.table3.output,
+
+
+rule write_summary:
+    """Say in one page what was run and how it compares with the paper."""
+    input:
+        rules.tables.input,
+        rules.evaluations.input,
+        rules.trainings.input,
+        rules.regimes.input,
+        paper="config/paper_numbers.yaml",
+    output:
+        report(
+            "results/<scale>/summary.md",
+            caption="../workflow/report/summary.rst",
+            category="Summary",
+        ),
+    log:
+        "results/<scale>/logs/write_summary.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        runs=described(RUNS),
+        results=subpath(output[0], parent=True),
+        scale=config["scale"],
+    shell:
+        """
+        python -m lens_impl.tables summary \
+            --runs {params.runs:q} \
+            --results {params.results:q} \
+            --paper {input.paper:q} \
+            --scale {params.scale:q} \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """

@@ -1,0 +1,80 @@
+"""The generated overrides, composed by verl's own Hydra configuration (no verl import)."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from lens_impl import configuration, experiments
+from lens_impl.verl_plugin.overrides import Paths, verl_overrides
+
+PATHS = Paths(Path("/a b/train.parquet"), Path("/a b/eval.parquet"), Path("/m"), Path("/c"))
+VERL_CONFIG = Path(find_spec("verl").submodule_search_locations[0]) / "trainer" / "config"
+
+
+def resolved(settings: dict, schedule: dict, resume_step: int | None = None):
+    with initialize_config_dir(str(VERL_CONFIG), version_base=None):
+        overrides = verl_overrides(settings, schedule, PATHS, resume_step)
+        return compose("ppo_trainer", overrides=overrides)
+
+
+def of_scale(scale: str, **changes) -> list[tuple[dict, dict]]:
+    config = configuration.load(scale)
+    schedule = experiments.schedule(config)
+    return [
+        (experiments.settings(config, run) | changes, schedule) for run in experiments.runs(config)
+    ]
+
+
+@pytest.mark.parametrize("scale", configuration.scales())
+def test_every_training_composes_with_its_batch_arithmetic(scale):
+    for settings, schedule in of_scale(scale):
+        config = resolved(settings, schedule)
+        actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+        assert config.data.train_batch_size % actor.ppo_mini_batch_size == 0
+        assert rollout.n == settings["group_size"]
+        assert config.lens.advantage == settings["advantage"]["advantage"]
+        expected = {key: v for key, v in settings["advantage"].items() if key != "advantage"}
+        assert OmegaConf.to_container(config.lens.options) == expected
+        assert config.data.seed == rollout.seed == actor.data_loader_seed == settings["seed"]
+        assert config.trainer.total_training_steps == schedule["steps"]
+        assert config.data.train_files == "/a b/train.parquet"
+
+
+def test_the_papers_loss_and_not_verls_defaults():
+    settings, schedule = of_scale("tiny")[0]
+    config = resolved(settings, schedule)
+    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+    assert actor.loss_agg_mode == "seq-mean-token-mean"
+    assert actor.clip_ratio == actor.clip_ratio_low == actor.clip_ratio_high == 0.2
+    assert actor.clip_ratio_c > 1e6
+    assert not actor.use_kl_loss and not config.algorithm.use_kl_in_reward
+    assert rollout.temperature == rollout.top_p == 1.0
+    assert rollout.val_kwargs.temperature == rollout.val_kwargs.top_p == 1.0
+    assert rollout.val_kwargs.do_sample and rollout.val_kwargs.n == 16
+    assert actor.ppo_epochs == 1
+    assert config.data.train_batch_size // actor.ppo_mini_batch_size == 4
+
+
+def test_device_decides_engine_precision_and_reward_workers():
+    settings, schedule = of_scale("tiny")[0]
+    cpu = resolved(settings, schedule)
+    cuda = resolved(settings | {"device": "cuda", "engine": "vllm"}, schedule)
+    assert (cpu.trainer.device, cuda.trainer.device) == ("cpu", "cuda")
+    assert cpu.actor_rollout_ref.rollout.name == "hf"
+    assert cuda.actor_rollout_ref.rollout.name == "vllm"
+    assert cpu.actor_rollout_ref.rollout.dtype == "float32"
+    assert cuda.actor_rollout_ref.rollout.dtype == "bfloat16"
+    assert cpu.reward.num_workers == 0 and cuda.reward.num_workers > 0
+    reward = Path(cuda.reward.custom_reward_function.path)
+    assert "def compute_score(" in reward.read_text()
+
+
+def test_resume_names_the_checkpoint():
+    settings, schedule = of_scale("tiny")[0]
+    assert resolved(settings, schedule).trainer.resume_mode == "disable"
+    resumed = resolved(settings, schedule, resume_step=20)
+    assert resumed.trainer.resume_mode == "resume_path"
+    assert resumed.trainer.resume_from_path == "/c/global_step_20"

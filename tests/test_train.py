@@ -1,0 +1,112 @@
+"""The supervisor's decisions, without verl: where to resume, one writer, what it prints."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from lens_impl.errors import UserError
+from lens_impl.files import read_jsonl, write_json, write_jsonl, write_parquet
+from lens_impl.train import Watch, locked, resume_step
+
+INPUTS = {"train.parquet": [10, 1]}
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """A training killed in step 6, with a checkpoint after step 4 and one half deleted."""
+    write_jsonl(tmp_path / "metrics.jsonl", [{"step": step} for step in range(1, 6)])
+    write_json(tmp_path / "resume.json", {"step": 4})
+    write_json(tmp_path / "inputs.json", INPUTS)
+    for step in (0, 2, 4, 5):
+        write_parquet(tmp_path / "validation" / f"step_{step}.parquet", pd.DataFrame({"n": [1]}))
+    (tmp_path / "global_step_4").mkdir()
+    return tmp_path
+
+
+def steps_of(folder):
+    return [line["step"] for line in read_jsonl(folder / "metrics.jsonl")]
+
+
+def test_a_killed_training_resumes_after_its_checkpoint(killed):
+    assert resume_step(killed, 10, INPUTS) == 4
+    assert steps_of(killed) == [1, 2, 3, 4]
+    assert not (killed / "validation" / "step_5.parquet").exists()
+    assert (killed / "validation" / "step_4.parquet").exists()
+
+
+def test_a_training_killed_after_its_last_checkpoint_has_only_to_be_written_up(killed):
+    assert resume_step(killed, 4, INPUTS) == 4
+
+
+def assert_fresh(folder):
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"inputs.json"}
+
+
+def test_a_finished_training_asked_for_again_starts_over(killed):
+    write_json(killed / "finished.json", {"steps": 4})
+    assert resume_step(killed, 4, INPUTS) is None
+    assert_fresh(killed)
+
+
+def test_a_finished_training_is_lengthened(killed):
+    write_json(killed / "finished.json", {"steps": 4})
+    assert resume_step(killed, 8, INPUTS) == 4
+    assert not (killed / "finished.json").exists()
+
+
+def test_other_data_start_over(killed):
+    assert resume_step(killed, 10, {"train.parquet": [11, 2]}) is None
+    assert_fresh(killed)
+    assert json.loads((killed / "inputs.json").read_text()) == {"train.parquet": [11, 2]}
+
+
+def test_nothing_saved_yet_starts_over(killed):
+    (killed / "resume.json").unlink()
+    assert resume_step(killed, 10, INPUTS) is None
+    assert_fresh(killed)
+
+
+def test_the_second_of_two_trainings_stops_with_a_sentence(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(UserError, match="in use by another training"):
+            with locked(tmp_path):
+                pass
+        code = "import sys; from lens_impl.train import locked; locked(sys.argv[1]).__enter__()"
+        path = f"from pathlib import Path; {code.replace('sys.argv[1]', 'Path(sys.argv[1])')}"
+        other = subprocess.run(
+            [sys.executable, "-c", path, str(tmp_path)], capture_output=True, text=True
+        )
+        assert other.returncode != 0 and "in use by another training" in other.stderr
+    with locked(tmp_path):
+        pass
+
+
+def test_the_lock_outlives_the_supervisor_while_its_training_runs(tmp_path):
+    with locked(tmp_path) as lock:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock]
+        )
+    with pytest.raises(UserError), locked(tmp_path):
+        pass
+    child.communicate(b"\n")
+    with locked(tmp_path):
+        pass
+
+
+def test_progress_shows_step_reward_speed_and_time_left(tmp_path, capsys, monkeypatch):
+    clock = iter([0.0, 20.0, 60.0, 62.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    watch = Watch("run", tmp_path, 100, lambda: None)
+    line = {"reward": 0.25, "groups_all_wrong": 0.5, "seconds": {"step": 2.0}}
+    write_jsonl(tmp_path / "metrics.jsonl", [{"step": 1, **line}])
+    watch.look()
+    write_jsonl(tmp_path / "metrics.jsonl", [{"step": s, **line} for s in range(1, 22)])
+    watch.look()
+    watch.look()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "run  step 1/100  reward 0.250  all-wrong groups 50%  2.0 s/step  3:18 left"
+    assert second == "run  step 21/100  reward 0.250  all-wrong groups 50%  2.0 s/step  2:38 left"

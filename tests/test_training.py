@@ -1,0 +1,233 @@
+"""Real verl trainings on the CPU: advantages, determinism, kill -9 and resume."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+from reference_advantages import reference_advantages
+
+from lens_impl import configuration, experiments
+from lens_impl.files import read_jsonl
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = configuration.load("smoke")
+STEPS = 6
+SCHEDULE = {
+    "steps": STEPS,
+    "validate_every": 3,
+    "validation": {"n": 4, "problems": 10},
+    "checkpoint_every": 2,
+    "dump_every": 1,
+}
+
+
+def call(*command: object) -> subprocess.CompletedProcess:
+    result = subprocess.run(
+        [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Data and base model of the smoke scale."""
+    folder = tmp_path_factory.mktemp("inputs")
+    raw, data = folder / "raw", CONFIG["data"]
+    call("lens_impl.data.tiny", "--config", json.dumps(CONFIG["tiny_problems"]), "--out", raw)
+    sizes = json.dumps(data["mixes"]["math-dapo"])
+    call(
+        *("lens_impl.data.prepare", "mix", "--mix", "math-dapo", "--sizes", sizes, "--raw", raw),
+        *("--evaluation-sets", '["math"]', "--seed", 0, "--languages", json.dumps(["en"])),
+        *("--out", folder / "mix.parquet", "--report", folder / "mix.report.json"),
+    )
+    call(
+        *("lens_impl.data.prepare", "evaluation", "--set", "math", "--raw", raw),
+        *("--out", folder / "eval.parquet"),
+    )
+    call(
+        *("lens_impl.base_model", "train", "--config"),
+        json.dumps(CONFIG["models"]["tiny"]["pretrain"]),
+        *("--corpus", raw / "pretrain.jsonl", "--threads", 2, "--out", folder / "model"),
+    )
+    call(
+        *("lens_impl.tracking", "init", "--tracking-uri", f"sqlite:///{folder}/mlflow.db"),
+        *("--experiment", "test", "--out", folder / "mlflow.json"),
+    )
+    return folder
+
+
+def train_command(inputs: Path, run_dir: Path, seed: int = 1, steps: int = STEPS) -> list[str]:
+    run = experiments.Run("tiny", "math-dapo", "lens", seed)
+    settings = experiments.settings(CONFIG, run) | {"group_size": 8}
+    schedule = SCHEDULE | {"steps": steps}
+    values = {
+        "--config": json.dumps(settings),
+        "--schedule": json.dumps(schedule),
+        "--train": inputs / "mix.parquet",
+        "--validation": inputs / "eval.parquet",
+        "--model": inputs / "model",
+        "--run-dir": run_dir,
+        "--checkpoints": run_dir / "checkpoints" / experiments.checkpoint_hash(settings),
+        "--tracking-uri": f"sqlite:///{inputs}/mlflow.db",
+        "--experiment": "test",
+    }
+    return ["lens_impl.train", *(str(part) for pair in values.items() for part in pair)]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(inputs, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("uninterrupted")
+    call(*train_command(inputs, run_dir))
+    return run_dir
+
+
+def trajectory(run_dir: Path) -> list[dict]:
+    """metrics.jsonl without the times."""
+    lines = read_jsonl(run_dir / "metrics.jsonl")
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def checkpoints(run_dir: Path) -> Path:
+    return next((run_dir / "checkpoints").iterdir())
+
+
+def test_every_step_has_what_the_paper_looks_at(uninterrupted):
+    lines = read_jsonl(uninterrupted / "metrics.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    for line in lines:
+        shares = [line[f"groups_{kind}"] for kind in ("all_wrong", "mixed", "all_correct")]
+        assert sum(shares) == pytest.approx(1)
+        assert line["tokens"] > 0 and line["grad_norm"] >= 0 and line["entropy"] > 0
+        # The rollout engine and the actor hold the same weights.
+        assert line["log_prob_difference"] < 1e-4
+        assert {"step", "rollout", "reward", "old_log_prob", "update"} <= set(line["seconds"])
+    assert any(line["grad_norm"] > 0 for line in lines)
+    curves = pd.read_parquet(uninterrupted / "curves.parquet")
+    assert sorted(curves["step"].unique()) == [0, 3, 6]
+    assert (curves["n"] == 4).all() and (curves.groupby("step").size() == 10).all()
+    manifest = json.loads((uninterrupted / "manifest.json").read_text())
+    assert manifest["steps"] == STEPS and manifest["mlflow_run_id"]
+
+
+def test_advantages_of_a_real_rollout(uninterrupted):
+    """Recomputed from the dumped rewards and log-probabilities by a plain loop."""
+    from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
+
+    from lens_impl.advantages import RolloutBatch, compute_advantages
+
+    metrics = read_jsonl(uninterrupted / "metrics.jsonl")
+    kinds = set()
+    for line in metrics:
+        dump = pd.read_parquet(
+            checkpoints(uninterrupted) / "rollouts" / f"step_{line['step']}.parquet"
+        )
+        lengths = dump["old_log_probs"].map(len)
+        mask = np.arange(lengths.max()) < lengths.to_numpy()[:, None]
+        old_log_probs, advantages = np.zeros(mask.shape), np.zeros(mask.shape)
+        old_log_probs[mask] = np.concatenate(dump["old_log_probs"])
+        advantages[mask] = np.concatenate(dump["advantages"])
+        rewards, groups = dump["reward"].to_numpy(), dump["group"].to_numpy()
+        expected = reference_advantages("lens", rewards, groups, mask, old_log_probs, alpha=0.25)
+        assert np.abs(advantages - expected).max() < 1e-5
+
+        assert line["reward"] == pytest.approx(rewards.mean())
+        correct = dump.groupby("group")["reward"].mean()
+        assert line["groups_all_wrong"] == pytest.approx((correct == 0).mean())
+        assert dump.groupby("group").size().eq(8).all()
+        assert dump.groupby("group")["problem_id"].nunique().eq(1).all()
+        kinds |= {"all wrong" if c == 0 else "mixed" if c < 1 else "all correct" for c in correct}
+
+        batch = RolloutBatch(
+            rewards=torch.tensor(rewards),
+            group_ids=groups,
+            response_mask=torch.tensor(mask),
+            old_log_probs=torch.tensor(old_log_probs),
+        )
+        token_rewards = torch.zeros(mask.shape)
+        token_rewards[torch.arange(len(rewards)), torch.tensor(lengths.to_numpy()) - 1] = (
+            torch.tensor(rewards, dtype=torch.float32)
+        )
+        theirs, _ = compute_grpo_outcome_advantage(token_rewards, torch.tensor(mask), groups)
+        assert (compute_advantages("grpo", batch) - theirs * mask).abs().max() < 1e-5
+    assert {"all wrong", "mixed"} <= kinds
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """kill -9 for a process and everything that it or its children started."""
+    root = psutil.Process(process.pid)
+    family = [root, *root.children(recursive=True)]
+    for member in family:
+        member.kill()
+    psutil.wait_procs(family, timeout=30)
+    process.wait()
+
+
+def pass_at_k(inputs: Path, run_dir: Path) -> bytes:
+    config = json.dumps(experiments.evaluation_config(CONFIG))
+    evaluate = ("lens_impl.evaluate", "sample", "--model", run_dir / "manifest.json")
+    shard, out = run_dir / "shard.parquet", run_dir / "pass_at_k_math.csv"
+    call(
+        *evaluate, *("--data", inputs / "eval.parquet", "--shard", 0, "--shards", 1),
+        *("--config", config, "--out", shard),
+    )  # fmt: skip
+    call(
+        *("lens_impl.evaluate", "score", "--shards", shard, "--config", config),
+        *("--out", run_dir / "samples_math.parquet", "--pass-at-k", out),
+    )
+    return out.read_bytes()
+
+
+def test_a_killed_training_resumes_and_ends_as_if_never_killed(inputs, uninterrupted, tmp_path):
+    command = train_command(inputs, tmp_path / "run")
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, start_new_session=True)
+    metrics = checkpoints_of(command) / "metrics.jsonl"
+    deadline = time.monotonic() + 300
+    while not metrics.exists() or metrics.read_text().count("\n") < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    kill_tree(process)
+    assert 3 <= metrics.read_text().count("\n") < STEPS
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+    resumed = call(*command)
+    assert "resumes after step" in resumed.stdout
+    assert trajectory(tmp_path / "run") == trajectory(uninterrupted)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "run" / "curves.parquet"),
+        pd.read_parquet(uninterrupted / "curves.parquet"),
+    )
+    assert pass_at_k(inputs, tmp_path / "run") == pass_at_k(inputs, uninterrupted)
+
+
+def checkpoints_of(command: list[str]) -> Path:
+    return Path(command[command.index("--checkpoints") + 1])
+
+
+def test_another_seed_is_another_trajectory(inputs, uninterrupted, tmp_path):
+    call(*train_command(inputs, tmp_path, seed=2, steps=1))
+    assert trajectory(tmp_path)[0] != trajectory(uninterrupted)[0]
+
+
+def test_two_trainings_on_one_checkpoint_folder(inputs, tmp_path):
+    from lens_impl.train import locked
+
+    command = train_command(inputs, tmp_path / "run")
+    checkpoints_of(command).mkdir(parents=True)
+    with locked(checkpoints_of(command)):
+        second = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, cwd=ROOT
+        )
+    assert second.returncode == 2
+    assert "in use by another training" in second.stderr and "Traceback" not in second.stderr
+    assert os.listdir(checkpoints_of(command)) == ["LOCK"]
