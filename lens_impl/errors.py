@@ -16,10 +16,10 @@ def run_cli(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.filename is None:
-            raise
+        # Some libraries raise it with a text only.
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         print(
-            f"error: {error.filename}: {error.strerror}. "
+            f"error: {what}. "
             "Hint: check that the file exists, is writable and that the disk is not full.",
             file=sys.stderr,
         )

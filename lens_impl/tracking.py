@@ -90,9 +90,7 @@ def try_mirror(
     global _quiet_until
     if time.monotonic() < _quiet_until:
         return None
-    # MLflow's own patience is 7 retries of up to 120 s each: a training must not wait for that.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    _lose_patience()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -114,6 +112,12 @@ def try_mirror(
         _quiet_until = time.monotonic() + RETRY_AFTER_SECONDS
         return None
     return run_id
+
+
+def _lose_patience() -> None:
+    """MLflow's own patience is 7 retries of up to 120 s each: no training must wait for that."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 
 def _complete_lines(path: Path) -> list[dict]:
@@ -211,6 +215,7 @@ def _parse() -> argparse.Namespace:
 
 def main() -> None:
     args = _parse()
+    _lose_patience()
     from mlflow.exceptions import MlflowException
 
     try:
@@ -219,10 +224,15 @@ def main() -> None:
         else:
             marker = mirror_results(args.tracking_uri, args.experiment, args.results, args.runs)
     except MlflowException as error:
-        raise UserError(
+        sentence = (
             f"MLflow at {args.tracking_uri} refused or did not answer: {str(error)[:500]} "
             "Hint: start the server, or set mlflow.tracking_uri; no result is lost."
-        ) from error
+        )
+        if args.verb == "mirror" or args.tracking_uri.startswith("sqlite:"):
+            raise UserError(sentence) from error
+        # The trainings wait for this marker, and a server that is down must not stop them.
+        log.warning("%s The trainings go on without it.", sentence)
+        marker = {"experiment_id": None}
     write_json(args.out, marker)
 
 

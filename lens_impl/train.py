@@ -69,7 +69,7 @@ def resume_step(folder: Path, steps: int, inputs: dict) -> int | None:
     step = json.loads(resume.read_text())["step"] if resume.exists() else None
     if step is None or not same_inputs or step > steps or (done is not None and done >= steps):
         step = None
-        for name in ("resume.json", "finished.json", "metrics.jsonl"):
+        for name in ("resume.json", "finished.json", "metrics.jsonl", "mlflow_run_id"):
             (folder / name).unlink(missing_ok=True)
         for old in [*folder.glob("global_step_*"), folder / "validation", folder / "rollouts"]:
             shutil.rmtree(old, ignore_errors=True)

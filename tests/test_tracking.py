@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import subprocess
+import json
 import sys
 import time
 import urllib.request
@@ -219,12 +220,26 @@ def test_mirror_leaves_a_training_that_has_not_ended(uri, tmp_path, capsys):
     assert runs[0]["run"] in capsys.readouterr().out
 
 
-def test_mirror_command_says_that_the_server_is_down(tmp_path, monkeypatch):
-    arguments = ["init", "--tracking-uri", "http://127.0.0.1:9", "--experiment", EXPERIMENT]
+def run_verb(monkeypatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["tracking", *map(str, arguments)])
+    tracking.main()
+
+
+DEAD_SERVER = ("--tracking-uri", "http://127.0.0.1:9", "--experiment", EXPERIMENT)
+
+
+def test_a_server_that_is_down_stops_no_training(tmp_path, monkeypatch, caplog):
     out = tmp_path / "marker.json"
-    monkeypatch.setattr(sys, "argv", ["tracking", *arguments, "--out", str(out)])
+    run_verb(monkeypatch, "init", *DEAD_SERVER, "--out", out)
+    assert json.loads(out.read_text()) == {"experiment_id": None}
+    assert "127.0.0.1:9" in caplog.text
+
+
+def test_mirror_command_says_that_the_server_is_down(tmp_path, monkeypatch):
+    out = tmp_path / "marker.json"
+    results = ("--results", tmp_path, "--runs", "[]")
     with pytest.raises(UserError, match="127.0.0.1:9"):
-        tracking.main()
+        run_verb(monkeypatch, "mirror", *results, *DEAD_SERVER, "--out", out)
     assert not out.exists()
 
 

@@ -20,6 +20,7 @@ def killed(tmp_path):
     write_jsonl(tmp_path / "metrics.jsonl", [{"step": step} for step in range(1, 6)])
     write_json(tmp_path / "resume.json", {"step": 4})
     write_json(tmp_path / "inputs.json", INPUTS)
+    (tmp_path / "mlflow_run_id").write_text("of the killed training")
     for step in (0, 2, 4, 5):
         write_parquet(tmp_path / "validation" / f"step_{step}.parquet", pd.DataFrame({"n": [1]}))
     (tmp_path / "global_step_4").mkdir()
@@ -34,6 +35,7 @@ def test_a_killed_training_resumes_after_its_checkpoint(killed):
     assert resume_step(killed, 10, INPUTS) == 4
     assert steps_of(killed) == [1, 2, 3, 4]
     assert not (killed / "validation" / "step_5.parquet").exists()
+    assert (killed / "mlflow_run_id").exists()
     assert (killed / "validation" / "step_4.parquet").exists()
 
 
