@@ -1,10 +1,10 @@
 """Manifest helpers, and the MLflow mirror against a real sqlite store and a real server."""
 
+import json
 import logging
 import os
 import socket
 import subprocess
-import json
 import sys
 import time
 import urllib.request
