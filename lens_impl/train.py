@@ -101,6 +101,8 @@ def environment(settings: dict, ray_folder: str) -> dict[str, str]:
         "RAY_TMPDIR": ray_folder,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
+        # Ray's default of 15 starves a training on a machine that does anything else.
+        "RAY_worker_niceness": "0",
         "HYDRA_FULL_ERROR": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
@@ -113,6 +115,7 @@ def environment(settings: dict, ray_folder: str) -> dict[str, str]:
             "HF_HUB_OFFLINE": "1",
             # Ray would start as many idle workers as it has CPUs; none of them would be used.
             "RAY_enable_worker_prestart": "0",
+            "RAY_prestart_worker_first_driver": "0",
         }
     return {**os.environ, **values}
 

@@ -20,6 +20,7 @@ from tensordict import NonTensorStack, TensorDict
 from verl.single_controller.base.decorator import Dispatch, register
 from verl.workers.engine_workers import ActorRolloutRefWorker
 from verl.workers.rollout.base import BaseRollout
+from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.rollout.replica import RolloutReplica
 from verl.workers.rollout.utils import ensure_async_iterator
 
@@ -84,6 +85,13 @@ class HFReplica(RolloutReplica):
         self._server_address = f"hf_{self.replica_rank}"
 
 
+class HFServerManager(LLMServerManager):
+    """verl's manager of inference servers, of which there are none."""
+
+    async def _init_global_load_balancer(self) -> None:
+        """Start no load balancer: a process of 0.6 GB with nothing to balance."""
+
+
 class HFActorRolloutRefWorker(ActorRolloutRefWorker):
     """verl's hybrid worker with one more method, for batched generation."""
 
@@ -116,7 +124,10 @@ class BatchedRollout:
         step = int(columns["global_steps"][0])
         problems = [{key: columns[key][i] for key in columns} for i in range(len(batch))]
         rows = [(problem, index) for problem in problems for index in range(kwargs.n)]
-        prompts = {row["uid"]: prompt_ids(self.tokenizer, row["raw_prompt"]) for row, _ in rows}
+        prompts = {
+            problem["uid"]: prompt_ids(self.tokenizer, problem["raw_prompt"])
+            for problem in problems
+        }
         split = "validation" if validate else "train"
         seeds = [
             stable_hash(rollout.seed, split, step, row["extra_info"]["problem_id"], index)

@@ -22,6 +22,7 @@ import transfer_queue as tq
 from tensordict import TensorDict
 from verl.trainer.main_ppo import TaskRunnerV1
 from verl.trainer.ppo.utils import Role
+from verl.trainer.ppo.v1 import trainer_base
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
@@ -30,7 +31,11 @@ from verl.workers.utils.padding import response_to_nested
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.diagnostics import step_diagnostics
 from lens_impl.files import write_json, write_parquet
-from lens_impl.verl_plugin.hf_rollout import BatchedRollout, HFActorRolloutRefWorker
+from lens_impl.verl_plugin.hf_rollout import (
+    BatchedRollout,
+    HFActorRolloutRefWorker,
+    HFServerManager,
+)
 
 RESUME_MARKER = "resume.json"
 PHASES = {
@@ -62,6 +67,8 @@ class LensTrainer(PPOTrainerSync):
         super()._init_resource_pool_mgr()
         if self.config.actor_rollout_ref.rollout.name == "hf":
             self.role_worker_mapping[Role.ActorRollout] = ray.remote(HFActorRolloutRefWorker)
+            # verl/trainer/ppo/v1/trainer_base.py (_setup) names the class; it has no hook for it.
+            trainer_base.LLMServerManager = HFServerManager
 
     def on_init_end(self):
         super().on_init_end()
