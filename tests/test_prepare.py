@@ -1,55 +1,26 @@
-"""Preparation: extraction, every reason to drop a row, counts that add up, the real rows."""
+"""Mixes and evaluation sets: every drop counted, counts that add up, errors that help."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from source_rows import MATH
 from tiny_config import CONFIG
 
 from lens_impl.data.prepare import prepare_evaluation, prepare_mix, sample, to_frame, unique
 from lens_impl.data.sources import (
-    DAPO_HEAD,
-    DAPO_TAIL,
     Problem,
     find_file,
-    last_box,
-    normalise,
     parse_dapo,
-    parse_math,
-    parse_numina,
     read_problems,
     read_rows,
-    strip_wrapper,
 )
 from lens_impl.data.tiny import make
 from lens_impl.errors import UserError
 from lens_impl.files import write_jsonl
-
-MATH = {
-    "problem": "What is $1+1$?",
-    "level": "Level 2",
-    "type": "Algebra",
-    "solution": r"\boxed{2}",
-}
-NUMINA = {
-    "problem": "What is $2+2$?",
-    "answer": "4",
-    "problem_type": "Algebra",
-    "question_type": "math-word-problem",
-    "problem_is_valid": "Yes",
-    "solution_is_valid": "Yes",
-}
-
-
-def dapo(problem: str, answer: str) -> dict:
-    prompt = [{"content": f"{DAPO_HEAD}{problem}{DAPO_TAIL}", "role": "user"}]
-    return {"prompt": prompt, "reward_model": {"ground_truth": answer, "style": "rule"}}
 
 
 @pytest.fixture
@@ -57,75 +28,6 @@ def raw(tmp_path) -> Path:
     for name, rows in make(CONFIG).items():
         write_jsonl(tmp_path / f"{name}.jsonl", rows)
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("text", "box"),
-    [
-        (r"so $\boxed{7}$.", "7"),
-        (r"first \boxed{1}, then \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
-        (r"\boxed{\left\{ x \right.}", r"\left\{ x \right."),
-        (r"\boxed{ 3 }", "3"),
-        (r"\fbox{4}", "4"),
-        (r"$\boxed 9$.", "9"),
-        (r"\boxed{}", ""),
-        (r"\boxed{1} and \boxed{2", ""),
-        ("no box", ""),
-        (r"ends with \boxed", ""),
-    ],
-)
-def test_last_box(text, box):
-    assert last_box(text) == box
-
-
-@given(st.recursive(st.text("x1", max_size=3), lambda s: s.map(lambda t: f"{{{t}}}") | s))
-def test_last_box_returns_any_balanced_content(content):
-    assert last_box(f"\\boxed{{0}} \\boxed{{{content}}} done}}") == content
-
-
-def test_normalise_removes_white_space_and_dollars_only():
-    assert normalise("Find $ 2 +\n3$.") == normalise("Find 2+3 .") == "Find2+3."
-    assert normalise("225") != normalise("22.5")
-    assert normalise("x = -3") != normalise("x = 3")
-
-
-def test_wrapper_comes_off_at_both_ends():
-    assert strip_wrapper(f"{DAPO_HEAD}For which $n$?\nSay.{DAPO_TAIL}") == "For which $n$?\nSay."
-    assert strip_wrapper("no wrapper") == "no wrapper"
-
-
-def test_parse_math():
-    assert parse_math(MATH) == Problem("What is $1+1$?", "2", 2, "Algebra")
-    assert parse_math(MATH | {"level": 5}).level == 5
-    assert parse_math(MATH | {"level": "Level ?"}) == "unusable_level"
-    assert parse_math(MATH | {"solution": r"\boxed{}"}) == "empty_answer"
-    assert parse_math({"problem": "p", "answer": 588}) == Problem("p", "588")
-
-
-def test_parse_dapo():
-    assert parse_dapo(dapo("What?", "34")) == Problem("What?", "34")
-    assert parse_dapo(dapo("What?", " ")) == "empty_answer"
-    assert parse_dapo(dapo("What?", None)) == "empty_answer"
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"answer": "proof"}, "proof"),
-        ({"question_type": "proof", "answer": "4"}, "proof"),
-        ({"answer": "notfound"}, "answer_not_found"),
-        ({"question_type": "MCQ"}, "multiple_choice"),
-        ({"problem_is_valid": "Incomplete"}, "invalid_problem"),
-        ({"solution_is_valid": "No"}, "invalid_solution"),
-        ({"answer": None}, "empty_answer"),
-    ],
-)
-def test_parse_numina_drops(change, reason):
-    assert parse_numina(NUMINA | change) == reason
-
-
-def test_parse_numina_keeps():
-    assert parse_numina(NUMINA) == Problem("What is $2+2$?", "4", 0, "Algebra")
 
 
 def test_unique_counts_every_row():
@@ -259,13 +161,6 @@ def test_evaluation_never_drops_a_row(tmp_path):
         prepare_evaluation(tmp_path, "math")
 
 
-def test_strict_names_file_and_row(tmp_path):
-    write_jsonl(tmp_path / "dapo.jsonl", [dapo("a", "1"), dapo("b", "")])
-    assert list(read_problems(tmp_path, "dapo", parse_dapo)) == [Problem("a", "1"), "empty_answer"]
-    with pytest.raises(UserError, match=r"dapo\.jsonl row 2 has no usable answer"):
-        list(read_problems(tmp_path, "dapo", parse_dapo, strict=True))
-
-
 def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="no file numina.*AI-MO/NuminaMath-1.5.*data.local_dir"):
         find_file(tmp_path, "numina")
@@ -281,23 +176,6 @@ def test_errors_say_what_to_do(tmp_path):
     (tmp_path / "math_train.parquet").write_text("PK")
     with pytest.raises(UserError, match="is not a parquet file"):
         list(read_rows(tmp_path / "math_train.parquet"))
-
-
-@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet", "csv"])
-def test_all_file_formats_give_the_same_problems(tmp_path, ending):
-    rows = [dapo("What is $\\frac{1}{2}$,\nexactly?", "-3"), dapo("b", "")]
-    path = tmp_path / f"dapo.{ending}"
-    match ending:
-        case "jsonl":
-            write_jsonl(path, rows)
-        case "json":
-            path.write_text(json.dumps(rows))
-        case "parquet":
-            pd.DataFrame(rows).to_parquet(path)
-        case "csv":
-            pd.DataFrame(rows).map(json.dumps).to_csv(path, index=False)
-    expected = [Problem("What is $\\frac{1}{2}$,\nexactly?", "-3"), "empty_answer"]
-    assert list(read_problems(tmp_path, "dapo", parse_dapo)) == expected
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -318,73 +196,3 @@ def test_command_line(raw, tmp_path):
     result = run(*arguments, "--strict")
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and "has no usable answer" in result.stderr
-
-
-needs_real_rows = pytest.mark.skipif(
-    "LENS_REAL_DATA" not in os.environ,
-    reason="LENS_REAL_DATA does not name a folder with rows of the real sets",
-)
-
-
-@pytest.fixture
-def real(tmp_path) -> Path:
-    """The real rows under the names that preparation reads."""
-    names = {
-        "math_train": "math_train_7500",
-        "math_test": "math_test_5000",
-        "dapo": "dapo_math_17k_sample",
-        "numina": "numina_math_1.5_sample",
-    }
-    folder = Path(os.environ["LENS_REAL_DATA"]).resolve()
-    for name, file in names.items():
-        (tmp_path / f"{name}.jsonl").symlink_to(folder / f"{file}.jsonl")
-    return tmp_path
-
-
-@needs_real_rows
-def test_real_math_and_dapo(real):
-    frame, report = prepare_mix({"math": None, "dapo": 17500}, real, ["math"], seed=0)
-    assert report["sources"]["math"]["rows_in"] == 7500
-    assert report["sources"]["math"]["dropped"] == {
-        "unusable_level": 2,
-        "empty_answer": 2,
-        "in_evaluation_set": 3,
-        "duplicate": 3,
-    }
-    assert report["sources"]["dapo"]["rows_out"] == 7
-    assert report["rows_out"] == len(frame) == 7490 + 7
-    answers = frame["reward_model"][frame["data_source"] == "dapo"]
-    assert {a["ground_truth"] for a in answers} == {"34", "113", "-3", "10", "509", "5"}
-    prompts = frame["prompt"][frame["data_source"] == "dapo"]
-    assert not any("Answer" in prompt[0]["content"] for prompt in prompts)
-
-
-@needs_real_rows
-def test_real_numina_rows_are_proofs(real):
-    rows = list(read_problems(real, "numina", parse_numina))
-    assert rows == ["proof", "proof"]
-
-
-@needs_real_rows
-def test_real_evaluation_set(real):
-    levels = [info["level"] for info in prepare_evaluation(real, "math")["extra_info"]]
-    assert [levels.count(level) for level in range(1, 6)] == [437, 894, 1131, 1214, 1324]
-
-
-@needs_real_rows
-@pytest.mark.parametrize("name", ["math_train", "math_test"])
-def test_real_answers(real, name):
-    without_braces = {888: "2", 1011: "9"} if name == "math_train" else {}
-    for _, row in read_rows(real / f"{name}.jsonl"):
-        expected = without_braces.get(row["idx"], row["answer"].strip())
-        assert last_box(row["solution"]) == expected, row["idx"]
-
-
-@needs_real_rows
-@pytest.mark.parametrize(("file", "count"), [("amc23", 40), ("aime2025", 30)])
-def test_real_sets_without_solutions(tmp_path, file, count):
-    source = Path(os.environ["LENS_REAL_DATA"]).resolve() / f"{file}.parquet"
-    (tmp_path / f"{file}_test.parquet").symlink_to(source)
-    frame = prepare_evaluation(tmp_path, file)
-    assert len(frame) == count
-    assert all(model["ground_truth"] for model in frame["reward_model"])

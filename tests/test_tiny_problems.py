@@ -147,3 +147,11 @@ def test_more_traps_than_problems_is_an_error():
     config["traps"] = 31
     with pytest.raises(UserError, match="traps is 31"):
         make(config)
+
+
+def test_more_problems_than_there_are_is_an_error():
+    config = copy.deepcopy(CONFIG)
+    config["sizes"]["math_test"] = 1981  # one more than 99 starts and 20 operations give
+    config["levels"]["math_test"] = [1, 0, 0, 0, 0]
+    with pytest.raises(UserError, match="different problems of level 1"):
+        make(config)

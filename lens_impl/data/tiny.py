@@ -129,9 +129,12 @@ def draw_free(count: int, weights: list[float], taken: set[Chain], rng) -> Itera
     """`count` chains outside `taken`, levels 1 to 5 by weight; a chain may come twice."""
     shares = np.array(weights) / sum(weights)
     for level in rng.choice(np.arange(1, 6), size=count, p=shares):
-        chain = draw_chain(level, rng)
-        while chain in taken:
-            chain = draw_chain(level, rng)
+        chain = next((c for _ in range(1000) if (c := draw_chain(level, rng)) not in taken), None)
+        if chain is None:
+            raise UserError(
+                f"tiny_problems asks for more different problems of level {level} than there are. "
+                "Hint: lower tiny_problems.sizes or this level's weight in config/<scale>.yaml."
+            )
         yield chain
 
 

@@ -1,0 +1,102 @@
+"""The whole workflow for real at the smoke scale: every rule, verl, the report, a second run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lens_impl import configuration, experiments
+from lens_impl.files import read_jsonl
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = [run.name for run in experiments.runs(configuration.load("smoke"))]
+
+
+def snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        [*command, "--config", "scale=smoke", *arguments],
+        cwd=project,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the tracked files, as a clone would have them, after one run of the workflow."""
+    folder = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    result = snakemake(folder)
+    assert result.returncode == 0, result.stdout[-6000:]
+    return folder
+
+
+def test_every_training_left_its_files(project):
+    for run in RUNS:
+        folder = project / "results" / "smoke" / "runs" / run
+        manifest = json.loads((folder / "manifest.json").read_text())
+        lines = read_jsonl(folder / "metrics.jsonl")
+        assert [line["step"] for line in lines] == list(range(1, manifest["steps"] + 1))
+        assert (project / manifest["model_dir"] / "model.safetensors").is_file()
+        passes = pd.read_csv(folder / "pass_at_k_math.csv", dtype={"level": str})
+        assert set(passes["level"]) >= {"all", "4-5"}
+        assert passes["estimate"].between(0, 1).all()
+        # Monotone in k for every level: an estimate that is not unbiased Pass@k would show here.
+        assert passes.groupby("level")["estimate"].apply(lambda e: e.is_monotonic_increasing).all()
+
+
+def test_tables_and_figures_are_there_and_say_what_they_are(project):
+    results = project / "results" / "smoke"
+    for table in ("table1", "table2", "table3"):
+        assert "toy" in (results / "tables" / f"{table}.md").read_text()
+        assert (results / "tables" / f"{table}.csv").stat().st_size > 0
+    figures = {path.stem for path in (results / "figures").glob("*.pdf")}
+    assert {name.split("_")[0] for name in figures} == {"figure2", "figure4", "figure5", "figure6"}
+    assert figures == {path.stem for path in (results / "figures").glob("*.png")}
+    summary = (results / "summary.md").read_text()
+    assert all(run in summary for run in RUNS)
+    assert max(map(len, summary.splitlines())) <= 100
+
+
+def test_mlflow_has_every_training_with_its_evaluation(project):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("lens-smoke")
+    found = client.search_runs([experiment.experiment_id])
+    names = {run.info.run_id: run.data.tags["mlflow.runName"] for run in found}
+    assert set(RUNS) <= set(names.values())
+    parents = [run.data.tags.get("mlflow.parentRunId") for run in found]
+    assert set(RUNS) <= {names.get(parent) for parent in parents}
+
+
+def test_a_second_run_has_nothing_to_do(project):
+    again = snakemake(project)
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout
+
+
+def test_report_is_one_file(project):
+    result = snakemake(project, "--report", "results/smoke/report.html")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert (project / "results" / "smoke" / "report.html").stat().st_size > 100_000
