@@ -7,8 +7,8 @@ out: results/<scale>/data/{mix}.parquet       training prompts
      results/<scale>/models/{model}/          Hugging Face folder of the base model
      results/<scale>/models/{model}.regime.json   what the base model can do
 
-OMP_WAIT_POLICY=PASSIVE: threads that wait do not spin, which is several times faster where another
-program uses a core, and the same where none does.
+One thread for the tiny model: a second makes it at most a third faster, and many times slower where
+the two wait for a processor that another program has.
 """
 
 
@@ -125,7 +125,7 @@ rule pretrain_base_model:
         "results/<scale>/benchmarks/pretrain_base_model/{model}.tsv"
     conda:
         "../envs/train_cpu.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
@@ -133,7 +133,7 @@ rule pretrain_base_model:
         config=lambda wildcards: as_json(config["models"][wildcards.model]["pretrain"]),
     shell:
         """
-        OMP_WAIT_POLICY=PASSIVE python -m lens_impl.base_model train \
+        python -m lens_impl.base_model train \
             --config {params.config:q} \
             --corpus {input.corpus:q} \
             --threads {threads} \
@@ -156,7 +156,7 @@ rule measure_regime:
         "results/<scale>/benchmarks/measure_regime/{model}.tsv"
     conda:
         "../envs/train_cpu.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
@@ -164,7 +164,7 @@ rule measure_regime:
         config=as_json(experiments.regime_config(config)),
     shell:
         """
-        OMP_WAIT_POLICY=PASSIVE python -m lens_impl.base_model regime \
+        python -m lens_impl.base_model regime \
             --model {input.model:q} \
             --mix {input.mixes:q} \
             --eval {input.evaluation:q} \
