@@ -29,8 +29,11 @@ def of_scale(scale: str, **changes) -> list[tuple[dict, dict]]:
 
 
 @pytest.mark.parametrize("scale", configuration.scales())
-def test_every_training_composes_with_its_batch_arithmetic(scale):
-    for settings, schedule in of_scale(scale):
+def test_every_method_composes_with_its_batch_arithmetic(scale):
+    one_a_method = {
+        settings["method"]: (settings, schedule) for settings, schedule in of_scale(scale)
+    }
+    for settings, schedule in one_a_method.values():
         config = resolved(settings, schedule)
         actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
         assert config.data.train_batch_size % actor.ppo_mini_batch_size == 0
