@@ -1,0 +1,12 @@
+"""Settings of every test process, made before torch is imported."""
+
+import os
+
+# Two threads of a tiny model wait for each other more than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from hypothesis import settings
+
+# No test is timed: a machine that is busy is not a fault of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
