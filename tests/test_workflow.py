@@ -120,7 +120,7 @@ def finished(finished_once, tmp_path):
 
 def test_jobs_of_tiny(fresh):
     expected = {rule: 1 for rule in PAPER} | DATA
-    expected |= {"train": 8, "sample_completions": 18, "score_completions": 9}
+    expected |= {"train": 8, "sample_completions": 9, "score_completions": 9}
     assert fresh.planned("--config", "scale=tiny") == expected
 
 
