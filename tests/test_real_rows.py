@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lens_impl.data.prepare import prepare_evaluation, prepare_mix
-from lens_impl.data.sources import last_box, parse_numina, read_problems, read_rows
+from lens_impl.data.sources import last_box, read_problems
 
 needs_real_rows = pytest.mark.skipif(
     "LENS_REAL_DATA" not in os.environ,
@@ -49,7 +49,7 @@ def test_real_math_and_dapo(real):
 
 @needs_real_rows
 def test_real_numina_rows_are_proofs(real):
-    rows = list(read_problems(real, "numina", parse_numina))
+    rows = list(read_problems(real, "numina"))
     assert rows == ["proof", "proof"]
 
 

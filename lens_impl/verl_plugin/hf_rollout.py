@@ -24,8 +24,9 @@ from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.rollout.replica import RolloutReplica
 from verl.workers.rollout.utils import ensure_async_iterator
 
+from lens_impl.data.prompts import prompt_ids
 from lens_impl.files import stable_hash
-from lens_impl.generation import Completion, prompt_ids, sample
+from lens_impl.generation import Completion, sample
 from lens_impl.verl_plugin.reward import compute_score
 
 
