@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lens_impl.data.prepare import prepare_evaluation, prepare_mix
+from lens_impl.data.rows import read_rows
 from lens_impl.data.sources import last_box, read_problems
 
 needs_real_rows = pytest.mark.skipif(

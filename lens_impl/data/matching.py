@@ -35,6 +35,15 @@ _SETTING = re.compile(
     r"|\\hspace\*?\{[^{}]*\}"
 )
 _FRACTION = re.compile(r"\\[dt]frac(?![a-zA-Z])")
+# Without "one", which is mostly a pronoun.
+_NUMBERS = {
+    word: str(number)
+    for number, word in enumerate(
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+        "sixteen seventeen eighteen nineteen twenty".split(),
+        start=2,
+    )
+} | {"thirty": "30", "forty": "40", "fifty": "50", "hundred": "100", "thousand": "1000"}
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|\\[a-zA-Z]+|[+\-*/^<>=!|]")
 
 
@@ -57,8 +66,9 @@ def match_key(text: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    """Words, numbers, commands and operators, in lower case."""
-    return _TOKEN.findall(_FRACTION.sub(r"\\frac", _SETTING.sub(" ", text)).lower())
+    """Words, numbers, commands and operators, in lower case; number words as numbers."""
+    words = _TOKEN.findall(_FRACTION.sub(r"\\frac", _SETTING.sub(" ", text)).lower())
+    return [_NUMBERS.get(word, word) for word in words]
 
 
 def shingles(words: list[str]) -> set[tuple[str, ...]]:
