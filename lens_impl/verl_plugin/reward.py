@@ -1,4 +1,4 @@
-"""The reward: the one grader, for the engine `hf` by the batch, for verl's reward workers one by one.
+"""The reward: the one grader, by the batch for the engine `hf`, one by one for verl's workers.
 
 Outcome reward 1 or 0; no format reward (section 6). What else is returned is kept for validation.
 """
