@@ -16,7 +16,12 @@ from lens_impl.data.sources import SOURCES, read_problems
 SOURCE = SOURCES["math500_test"]
 # 24 MB, since huggingface_hub writes pieces of 10 MB.
 ROWS = [
-    {"problem": f"What is ${n}+1$?" + " " * 80_000, "answer": str(n + 1), "level": 1, "subject": "A"}
+    {
+        "problem": f"What is ${n}+1$?" + " " * 80_000,
+        "answer": str(n + 1),
+        "level": 1,
+        "subject": "A",
+    }
     for n in range(300)
 ]
 CONTENT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
