@@ -14,6 +14,7 @@ import sys
 from functools import lru_cache
 from multiprocessing.connection import Connection
 
+import psutil
 from latex2sympy2_extended.antlr_parser import PSParser
 from math_verify import parse, verify
 from sympy import Expr, Float
@@ -91,6 +92,7 @@ def serve(connection: Connection) -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; its end closes the pipe
     judge("1", r"\boxed{2}")  # builds the parser's tables outside of any time limit
+    own = psutil.Process()
     connection.send("ready")
     for answered in itertools.count(start=1):
         try:
@@ -103,13 +105,7 @@ def serve(connection: Connection) -> None:
         except Exception as error:  # the verdict "error" carries it to the caller
             reply = ("error", f"{type(error).__name__}: {error}"[:200])
         signal.setitimer(signal.ITIMER_PROF, 0)
-        connection.send((*reply, answered >= GROWN_ANSWERS or _peak_bytes() > GROWN_BYTES))
-
-
-def _peak_bytes() -> int:
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        connection.send((*reply, answered >= GROWN_ANSWERS or own.memory_info().rss > GROWN_BYTES))
 
 
 if __name__ == "__main__":

@@ -256,6 +256,15 @@ def test_a_worker_that_has_grown_is_replaced(monkeypatch, tmp_path):
     assert grade("2/3", r"\boxed{4/6}").status == "correct"
 
 
+def test_a_large_parent_does_not_make_its_workers_old(monkeypatch):
+    """Linux passes a parent's peak memory on to its children."""
+    monkeypatch.setattr(grading, "_idle", [])
+    ballast = bytearray(600 * 2**20)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    assert grade("2/3", r"\boxed{8/7}").status == "wrong"
+    assert len(grading._idle) == 1
+
+
 def test_long_batches_show_progress(monkeypatch, capsys):
     monkeypatch.setattr(grading, "_PROGRESS_FROM", 3)
     grade_many(["1/7"] * 3, [rf"\boxed{{1/{n}}}" for n in (701, 702, 703)])

@@ -62,7 +62,6 @@ def test_another_problem_has_another_key(other):
 def test_white_space_and_dollars_never_matter(text):
     spaced = " ".join(text) if "\\" not in text else text
     assert normalise(f" {spaced}$ \n") == normalise(text)
-    assert match_key(match_key(text)) == match_key(text) or "\\" in text or ":" in text
 
 
 def test_rows_of_a_table_are_not_taken_for_display_math():
@@ -129,9 +128,9 @@ NEAR_PAIRS = [
         False,
     ),
     (  # the question turned round
-        "In right triangle $ABC$ with $\\angle A = 90^\\circ$, $AB = 6$ and $BC = 10$. Find $\\cos A$.",
+        "In right triangle $ABC$ with $\\angle A = 90^\\circ$, $AB = 6$, $BC = 10$. Find $\\cos A$.",
         "0",
-        "In right triangle $ABC$ with $\\angle A = 90^\\circ$, $AB = 6$ and $BC = 10$. Find $\\cos C$.",
+        "In right triangle $ABC$ with $\\angle A = 90^\\circ$, $AB = 6$, $BC = 10$. Find $\\cos C$.",
         r"\frac{4}{5}",
         False,
     ),
