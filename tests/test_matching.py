@@ -128,9 +128,9 @@ NEAR_PAIRS = [
         False,
     ),
     (  # the question turned round
-        "In right triangle $ABC$ with $\\angle A = 90^\\circ$, $AB = 6$, $BC = 10$. Find $\\cos A$.",
+        "In triangle $ABC$ with $\\angle A = 90^\\circ$, $AB = 6$, $BC = 10$. Find $\\cos A$.",
         "0",
-        "In right triangle $ABC$ with $\\angle A = 90^\\circ$, $AB = 6$, $BC = 10$. Find $\\cos C$.",
+        "In triangle $ABC$ with $\\angle A = 90^\\circ$, $AB = 6$, $BC = 10$. Find $\\cos C$.",
         r"\frac{4}{5}",
         False,
     ),

@@ -235,19 +235,16 @@ BAD_GOLD = {
     "math_train_7500": [1907, 2873, 3964, 4688, 5417, 5455, 6477, 6943],
     "math_test_5000": [1598],
 }
-EMPTY_BOX = {"math_train_7500": 2, "math_test_5000": 0}
+ANSWERED = {"math_train_7500": 7498, "math_test_5000": 5000}  # two boxes of train are empty
 
 
 @pytest.mark.parametrize("file", BAD_GOLD)
 def test_every_gold_answer_is_correct_in_its_own_words(file):
     answered = [row for row in rows(f"{file}.jsonl") if last_box(row["solution"])]
-    assert (
-        len(answered) == {"math_train_7500": 7500, "math_test_5000": 5000}[file] - EMPTY_BOX[file]
-    )
+    assert len(answered) == ANSWERED[file]
     golds = [last_box(row["solution"]) for row in answered]
     for texts in ([row["solution"] for row in answered], [rf"\boxed{{{gold}}}" for gold in golds]):
-        grades = grade_many(golds, texts)
-        wrong = {
-            row["idx"]: g.status for row, g in zip(answered, grades, strict=True) if not g.correct
-        }
+        statuses = [grade.status for grade in grade_many(golds, texts)]
+        pairs = zip(answered, statuses, strict=True)
+        wrong = {row["idx"]: status for row, status in pairs if status != "correct"}
         assert wrong == dict.fromkeys(BAD_GOLD[file], "bad_gold")
