@@ -2,13 +2,13 @@
 
     LENS_REAL_DATA=FOLDER python benchmarks/grading_throughput.py --kind repeated   (or distinct)
 
-Pairs as an evaluation of 5,000 MATH test problems with 16 samples gives them: a worked solution with
-another box at its end. Two sets of answers:
+Pairs as an evaluation of 5,000 MATH test problems with 16 samples gives them: a worked solution
+with another box at its end. Two sets of answers:
 
-- repeated: a problem is solved with a probability from Beta(0.6, 0.6), its wrong answers come from a
-  few favourites (geometric), as samples of one model do;
-- distinct: no (gold, answer) pair comes twice; the answers are those of other problems of the same
-  form (integers for integers), once each.
+- repeated: a problem is solved with a probability from Beta(0.6, 0.6), its wrong answers come from
+  a few favourites (geometric), as samples of one model do;
+- distinct: no (gold, answer) pair comes twice for a problem; the answers are those of other
+  problems of the same form (integers for integers), once each.
 
 The plain loop and verl's reward take too long for all pairs and get a random part of them, half of
 it before and half after the grader, so that a machine that others use too slows all of them alike.

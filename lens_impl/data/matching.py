@@ -96,7 +96,8 @@ class EvaluationIndex:
     def __init__(self, problems: Iterable, same_answer: Callable[[str, str], bool]):
         self.same_answer = same_answer
         self.by_key: dict[str, object] = {}
-        self.entries: list[tuple[object, int, list[str]]] = []
+        self.entries: list[tuple[object, list[str]]] = []
+        self.sizes: list[int] = []
         self.postings: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
         for problem in problems:
             if problem.key in self.by_key:
@@ -106,7 +107,8 @@ class EvaluationIndex:
             grams = shingles(words)
             for gram in grams:
                 self.postings[gram].append(len(self.entries))
-            self.entries.append((problem, len(grams), marks(words)))
+            self.entries.append((problem, marks(words)))
+            self.sizes.append(len(grams))
 
     def exact(self, problem) -> bool:
         """Whether it is an evaluation problem in another spelling."""
@@ -117,14 +119,20 @@ class EvaluationIndex:
         words = tokens(problem.text)
         grams, numbers = shingles(words), marks(words)
         shared = Counter(i for gram in grams for i in self.postings.get(gram, ()))
-        similarity = {i: n / (len(grams) + self.entries[i][1] - n) for i, n in shared.items()}
-        for i in sorted(similarity, key=similarity.get, reverse=True):
-            other, size, other_numbers = self.entries[i]
-            if similarity[i] < NEAR and not (shared[i] == size and _within(other, problem)):
+        # Jaccard similarity is at most the shared part of either side.
+        least = NEAR * len(grams)
+        candidates = {
+            i: n / (len(grams) + self.sizes[i] - n)
+            for i, n in shared.items()
+            if n >= least or n == self.sizes[i]
+        }
+        for i in sorted(candidates, key=candidates.get, reverse=True):
+            other, other_numbers = self.entries[i]
+            if candidates[i] < NEAR and not _within(other, problem):
                 continue
             same_numbers = contained(numbers, other_numbers) or contained(other_numbers, numbers)
             if same_numbers and self.same_answer(other.answer, problem.answer):
-                return other, similarity[i]
+                return other, candidates[i]
         return None
 
 
