@@ -1,6 +1,6 @@
 """How fast the grader is beside a plain loop over math_verify and beside verl's own reward.
 
-    LENS_REAL_DATA=FOLDER python benchmarks/grading_throughput.py --kind repeated   (or distinct)
+    LENS_REAL_DATA=FOLDER python benchmarks/grading_throughput.py --kind repeated
 
 Pairs as an evaluation of 5,000 MATH test problems with 16 samples gives them: a worked solution
 with another box at its end. Two sets of answers:
@@ -8,7 +8,9 @@ with another box at its end. Two sets of answers:
 - repeated: a problem is solved with a probability from Beta(0.6, 0.6), its wrong answers come from
   a few favourites (geometric), as samples of one model do;
 - distinct: no (gold, answer) pair comes twice for a problem; the answers are those of other
-  problems of the same form (integers for integers), once each.
+  problems of the same form (integers for integers), once each;
+- training: a rollout batch of 2,048 responses of 14,000 characters (about 4,096 tokens), each third
+  one cut off before its box; the grader alone.
 
 The plain loop and verl's reward take too long for all pairs and get a random part of them, half of
 it before and half after the grader, so that a machine that others use too slows all of them alike.
@@ -82,6 +84,17 @@ def seconds(call, *arguments) -> float:
     return time.perf_counter() - started
 
 
+def rollout_batch(rows: list[dict], seed: int) -> list[tuple[str, str]]:
+    draw = random.Random(seed)
+    pairs = []
+    for n in range(2048):
+        row = draw.choice(rows)
+        text = " ".join(draw.choice(rows)["solution"] for _ in range(40))[:14_000]
+        text = re.sub(r"\\boxed|\\fbox", "", text)
+        pairs.append((row["answer"], text if n % 3 == 0 else respond(text, row["answer"])))
+    return pairs
+
+
 def measure(repeated: bool, rows: list[dict], part: int, seed: int) -> list[list[str]]:
     pairs = [
         (row["answer"], respond(row["solution"], answer))
@@ -109,12 +122,16 @@ def measure(repeated: bool, rows: list[dict], part: int, seed: int) -> list[list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=["repeated", "distinct"], required=True)
+    parser.add_argument("--kind", choices=["repeated", "distinct", "training"], required=True)
     parser.add_argument("--problems", type=int, default=5000)
     parser.add_argument("--part", type=int, default=4000, help="pairs of the slow ways")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rows = problems(Path(os.environ["LENS_REAL_DATA"]))[: arguments.problems]
+    if arguments.kind == "training":
+        golds, responses = zip(*rollout_batch(rows, arguments.seed), strict=True)
+        print(f"{len(golds)} responses in {seconds(grade_many, golds, responses):.1f} s")
+        return
     lines = measure(arguments.kind == "repeated", rows, arguments.part, arguments.seed)
     header = ["answers", "way", "pairs", "ms a pair", "times ours"]
     print(tabulate(lines, header, tablefmt="pipe", disable_numparse=True))
