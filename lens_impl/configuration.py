@@ -82,6 +82,12 @@ def check(config: dict) -> None:
                         f"config: experiments[{place}] names the {kind} {value!r}, "
                         f"but it must be {choice(value, names)}"
                     )
+    made = [name for name, model in config["models"].items() if model["source"] == "pretrain"]
+    if made and "tiny_problems" not in config:
+        raise UserError(
+            f"config: models.{made[0]}.source is 'pretrain', but there are no tiny_problems to "
+            "train it on. Hint: give tiny_problems, or take another source."
+        )
     raw = config["data"]["local_dir"]
     if raw is not None and not Path(raw).is_dir():
         raise UserError(

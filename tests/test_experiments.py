@@ -118,6 +118,12 @@ def test_wrong_configuration_is_one_sentence(config, path, value, sentence):
     assert "\n" not in str(raised.value)
 
 
+def test_a_model_from_scratch_needs_problems(config):
+    del config["tiny_problems"]
+    with pytest.raises(UserError, match="models.tiny.source is 'pretrain', but there are no tiny"):
+        configuration.check(config)
+
+
 def test_schema_of_methods_allows_the_options_of_the_functions():
     from lens_impl.advantages import METHODS
 
