@@ -40,7 +40,8 @@ from lens_impl.errors import UserError
 _PLAIN_INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
 # Math-Verify finds no answer in a text that has none of these.
 _MAY_HOLD_ANSWER = re.compile(r"[\d$\\\[]")
-_BRACES = re.compile(r"\\boxed\s*\{|\\\\(?!boxed)|\\[{}]|[{}]")
+_BRACES = re.compile(r"(\{)|(\})|(\\boxed\s*\{)|\\\\(?!boxed)|\\[{}]")
+_BARE, _CLOSE, _BOX = 1, 2, 3  # the groups of _BRACES
 _WORKER_SCRIPT = Path(__file__).with_name("grading_worker.py")
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _CACHED_TEXT_LENGTH = 1000  # longer texts are whole responses, which hardly ever repeat
@@ -124,16 +125,22 @@ def _pair(gold: str, response: str) -> tuple[str, str, bool]:
 
 def _boxed(text: str) -> str | None:
     """Content of the last \\boxed{...} whose braces close; None without one."""
-    opened: list[re.Match] = []
+    first = text.find("\\boxed")
+    if first < 0:
+        return None
+    opened: list[tuple[int, int]] = []  # start and end of a box's opening; -1, -1 of a bare brace
     last_start, content = -1, None
-    for mark in _BRACES.finditer(text):
-        if mark[0].endswith("{") and mark[0] != r"\{":
-            opened.append(mark)
-        elif mark[0] == "}" and opened:
-            opening = opened.pop()
-            if opening[0] != "{" and opening.start() > last_start:
-                last_start, content = opening.start(), text[opening.end() : mark.start()]
-    return None if content is None else content.strip()
+    for mark in _BRACES.finditer(text, first):
+        kind = mark.lastindex
+        if kind == _BARE:
+            opened.append((-1, -1))
+        elif kind == _BOX:
+            opened.append(mark.span())
+        elif kind == _CLOSE and opened:
+            start, end = opened.pop()
+            if start > last_start:
+                last_start, content = start, (end, mark.start())
+    return None if content is None else text[slice(*content)].strip()
 
 
 def _shortcut(gold: str, text: str, is_boxed: bool) -> Grade | None:

@@ -62,7 +62,7 @@ def test_each_alone_gets_its_status():
         verdict = grade(GOLD, response, timeout_s=TIMEOUT_S)
         slowest = max(slowest, time.monotonic() - started)
         assert verdict.status in STATUSES and not verdict.correct
-        assert time.process_time() - own < 1, response[:60]
+        assert time.process_time() - own < 2, response[:60]
     print(f"slowest: {slowest:.1f} s with a limit of {TIMEOUT_S} s")
     assert not Path("/tmp/hostile").exists()
     assert grade(GOLD, r"\boxed{\frac{14}{6}}").status == "correct"
