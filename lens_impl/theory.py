@@ -294,9 +294,7 @@ def proof(cases: int = 20) -> pd.DataFrame:
     for (place, statement), pairs in statements.items():
         deviation = max(float((left - right).abs().max()) for left, right in pairs)
         rows.append([place, statement, len(pairs), deviation, deviation < TOLERANCE])
-    return pd.DataFrame(
-        rows, columns=["place", "statement", "cases", "largest deviation", "holds"]
-    )
+    return pd.DataFrame(rows, columns=["place", "statement", "cases", "largest deviation", "holds"])
 
 
 def main() -> None:

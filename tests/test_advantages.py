@@ -457,9 +457,7 @@ def test_rl_zvp_leaves_groups_with_variance_to_grpo(seed):
     batch = random_batch(seed)
     kinds = group_kind(batch.rewards, batch.group_ids)
     advantages, grpo = (compute_advantages(name, batch) for name in ("rl_zvp", "grpo"))
-    rows = {
-        kind: torch.tensor([k == kind for k in kinds]) for kind in ("mixed", "all_wrong")
-    }
+    rows = {kind: torch.tensor([k == kind for k in kinds]) for kind in ("mixed", "all_wrong")}
     assert torch.equal(advantages[rows["mixed"]], grpo[rows["mixed"]])
     # The token of the largest entropy is the one that a wrong response is not blamed for.
     wrong = advantages[rows["all_wrong"]]

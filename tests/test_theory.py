@@ -110,9 +110,7 @@ def test_the_calibrated_reward_of_lens_is_the_theorys():
     ours = calibrated_rewards(batch, preference="none", scale_by_group=False)
     # Equation 14 on the sequences as they stand in the batch, each once
     d = torch.maximum(1 / (rewards / policy).mean(), 2 * policy.max())
-    assert torch.allclose(
-        ours.double(), theory.calibrated_reward(rewards, policy, d), atol=1e-7
-    )
+    assert torch.allclose(ours.double(), theory.calibrated_reward(rewards, policy, d), atol=1e-7)
 
 
 def test_the_command_prints_the_table(capsys):

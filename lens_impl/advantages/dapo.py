@@ -18,9 +18,7 @@ from lens_impl.advantages.options import check_number
 from lens_impl.errors import UserError
 
 
-def dapo(
-    batch: RolloutBatch, overlong_buffer: float = 0.0, overlong_factor: float = 1.0
-) -> Tensor:
+def dapo(batch: RolloutBatch, overlong_buffer: float = 0.0, overlong_factor: float = 1.0) -> Tensor:
     """[B, T] float32 advantages of DAPO: GRPO's of the rewards with the overlong penalty.
 
     overlong_buffer: share of batch.max_length, counted from its end, over which a response's

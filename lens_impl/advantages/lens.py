@@ -61,9 +61,7 @@ def lens(
     calibrated_rewards. UserError for an option that does not exist or is out of range.
     """
     check_number("lens", "alpha", alpha, at_least=0)
-    check_choice(
-        "lens", "negative_normalization", negative_normalization, NEGATIVE_NORMALIZATIONS
-    )
+    check_choice("lens", "negative_normalization", negative_normalization, NEGATIVE_NORMALIZATIONS)
     calibrated = _calibrate(batch, difficulty, preference, gamma, scale_by_group, max_factor)
     return to_tokens(
         torch.where(
