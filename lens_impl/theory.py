@@ -135,7 +135,7 @@ def case(seed: int, questions: int = 3, fractional: bool = False) -> Case:
     """A random case; D is 1.5 times the largest probability, or (5) where that is larger."""
     generator = torch.Generator().manual_seed(1000 + seed)
     language = outcomes(questions, seed)
-    parameters = torch.randn(FEATURES, generator=generator, dtype=torch.float64)
+    parameters = 0.5 * torch.randn(FEATURES, generator=generator, dtype=torch.float64)
     size = (questions, len(language.sequences))
     p_star = torch.rand(size, generator=generator, dtype=torch.float64)
     if not fractional:

@@ -18,7 +18,6 @@ from lens_impl.advantages import (
     sequence_confidence,
 )
 
-
 # Methods whose advantages compare the responses of a group, and so are 0 where they are equal.
 GROUP_RELATIVE = ("grpo", "dr_grpo", "dapo", "lens", "lens_mixed_only", "lens_negative_only")
 # Every option of LENS away from its default, alone and together.
