@@ -32,19 +32,22 @@ def run_numbers(results: Path, run: str) -> dict[str, float]:
         for level, label in (("all", ""), ("4-5", "L4-5 "))
         for k in (ks[0], ks[-1])
     }
-    return row | training_numbers(read_jsonl(folder / "metrics.jsonl"))
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))["settings"]
+    lines = read_jsonl(folder / "metrics.jsonl")
+    return row | training_numbers(lines, settings["prompts_per_rollout"])
 
 
-def training_numbers(lines: list[dict]) -> dict[str, float]:
+def training_numbers(lines: list[dict], trained_groups: int) -> dict[str, float]:
     """Share of sampled responses with an advantage (%), sampled groups and seconds a step."""
     steps = pd.DataFrame(lines)
-    trained_groups = steps["groups_sampled"].min()
-    used = steps["gradient_relevant"] * trained_groups / steps["groups_sampled"]
-    seconds = [line["seconds"]["step"] for line in lines]
+    # Trainings from before dynamic sampling do not say it: all they sampled they trained on.
+    sampled = steps.get("groups_sampled", pd.Series(trained_groups, index=steps.index))
+    used = steps["gradient_relevant"] * trained_groups / sampled
+    seconds = pd.Series([line["seconds"]["step"] for line in lines])
     return {
         "relevant": 100 * used.mean(),
-        "groups": steps["groups_sampled"].mean(),
-        "s/step": sum(seconds[1:] or seconds) / len(seconds[1:] or seconds),
+        "groups": sampled.mean(),
+        "s/step": seconds[1:].mean() if len(seconds) > 1 else seconds.mean(),
     }
 
 

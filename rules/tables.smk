@@ -139,8 +139,10 @@ rule write_summary:
 rule method_table:
     """All methods side by side, whatever the experiments are."""
     input:
-        metrics=expand(
-            "results/<scale>/runs/{run}/metrics.jsonl", run=[run.name for run in RUNS]
+        trainings=expand(
+            "results/<scale>/runs/{run}/{file}",
+            run=[run.name for run in RUNS],
+            file=["metrics.jsonl", "config.json"],
         ),
         passes=expand(
             "results/<scale>/runs/{run}/pass_at_k_math.csv",
