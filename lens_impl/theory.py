@@ -253,7 +253,7 @@ def length_preference(lengths: Tensor, confidence: float, gamma: float) -> tuple
     return exact, confidence / (gamma - confidence) / lengths
 
 
-def proof(cases: int = 20) -> pd.DataFrame:
+def proof(cases: int = 10) -> pd.DataFrame:
     """One row a statement: place, statement, largest deviation over `cases`, whether it holds."""
     binary = [case(seed) for seed in range(cases)]
     both = [*binary, *(case(seed, fractional=True) for seed in range(cases))]

@@ -259,11 +259,15 @@ def reference(name, batch, **options):
     )
 
 
+@pytest.fixture(scope="module")
+def batches():
+    return [random_batch(seed, fractional=seed % 3 == 0) for seed in range(200)]
+
+
 @pytest.mark.parametrize("name", METHODS)
-def test_equals_reference(name):
+def test_equals_reference(name, batches):
     """200 random ragged batches, a third of them with rewards between 0 and 1."""
-    for seed in range(200):
-        batch = random_batch(seed, fractional=seed % 3 == 0)
+    for seed, batch in enumerate(batches):
         advantages = compute_advantages(name, batch)
         assert advantages.dtype == torch.float32
         difference = advantages.double().numpy() - reference(name, batch)
@@ -285,9 +289,8 @@ def test_equals_reference(name):
     ],
     ids=str,
 )
-def test_equals_reference_under_every_option(name, options):
-    for seed in range(40):
-        batch = random_batch(seed, fractional=seed % 3 == 0)
+def test_equals_reference_under_every_option(name, options, batches):
+    for batch in batches[:40]:
         advantages = compute_advantages(name, batch, **options).double().numpy()
         expected = reference(name, batch, **options)
         np.testing.assert_allclose(advantages, expected, atol=1e-6, rtol=1e-6)

@@ -102,7 +102,7 @@ def test_clip_loss_and_filter_of_every_method(method):
     assert means(given(method)) == MEANS[method]
 
 
-@pytest.mark.parametrize("method", ["dapo", "dr-grpo", "psr"])
+@pytest.mark.parametrize("method", ["dapo", "dr-grpo"])
 def test_verls_configuration_takes_them(method):
     config = resolved(*of_method(method))
     assert means(flat(config)) == MEANS[method]
