@@ -45,6 +45,8 @@ from lens_impl.verl_plugin.keep import KEEP, kept_tokens
 from lens_impl.verl_plugin.replay_buffer import OrderedReplayBuffer
 
 RESUME_MARKER = "resume.json"
+# verl hands the actor every column of the batch; these are what a forward pass reads.
+MODEL_FIELDS = ["input_ids", "position_ids", "prompts", "responses", "loss_mask"]
 PHASES = {
     "rollout": "gen",
     "old_log_prob": "old_log_prob",
@@ -114,6 +116,14 @@ class LensTrainer(PPOTrainerSync):
         with marked_timer("gen", self.timing_raw):
             return super().prepare_step()
 
+    def _compute_old_log_prob(self, batch, metrics):
+        batch.fields = MODEL_FIELDS
+        return super()._compute_old_log_prob(batch, metrics)
+
+    def _update_actor(self, batch, metrics):
+        batch.fields = [*MODEL_FIELDS, "response_mask", "old_log_probs", "advantages"]
+        return super()._update_actor(batch, metrics)
+
     def _compute_advantage(self, batch, metrics):
         fields = ["response_mask", "rm_scores", "rollout_log_probs", "old_log_probs", "entropy"]
         data = tq.kv_batch_get(
@@ -142,7 +152,7 @@ class LensTrainer(PPOTrainerSync):
         if self.lens.dump_every and self.global_steps % self.lens.dump_every == 0:
             self._dump_rollout(batch, rollout, advantages)
         nested = response_to_nested(advantages, nested_mask)
-        output = {"advantages": nested, "returns": nested}
+        output = {"advantages": nested}
         if self.lens.keep != "all":
             actor = self.config.actor_rollout_ref
             loss_mask = kept_tokens(
