@@ -10,6 +10,14 @@ METHOD_NAMES = {
     "lens": "LENS",
     "lens-mixed-only": "LENS with only mixed groups",
     "lens-negative-only": "LENS with only negative groups",
+    "dr-grpo": "Dr. GRPO",
+    "dapo": "DAPO",
+    "ngrpo": "NGRPO",
+    "psr": "PSR",
+    "nsr": "NSR",
+    "w-reinforce": "W-REINFORCE",
+    "rl-zvp": "RL-ZVP",
+    "asym-re": "AsymRE",
 }
 TOY_SCALES = ("smoke", "tiny")  # their models are not the paper's
 
