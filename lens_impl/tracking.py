@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.files import read_jsonl, write_json
+from lens_impl.files import read_json, read_jsonl, write_json
 from lens_impl.mlflow_runs import (
     find_or_create,
     init,
@@ -132,10 +132,6 @@ def _params(config_file: Path) -> dict:
     """The settings and the schedule of a training; not the hundreds that verl is given."""
     config = read_json(config_file)
     return config["settings"] | config["schedule"]
-
-
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def mirror_results(uri: str, experiment: str, results: Path, runs: list[dict]) -> dict[str, str]:
