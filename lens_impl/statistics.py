@@ -9,7 +9,8 @@ adds two independent draws:
   which holds the residual too. Resampling two to five seeds would miss 1 / S of their variance.
 
 So two seeds give a wide interval (12.7 standard errors): two trainings say little about a third.
-One seed gives an interval over problems alone, which says nothing of the spread between seeds.
+One seed gives an interval over problems alone, which says nothing of the spread between seeds. No
+interval is narrower than that of the problems alone, as it would be where two seeds agree by luck.
 """
 
 from collections.abc import Sequence
@@ -65,8 +66,8 @@ def bootstrap_interval(
     estimate = float(table.mean())
     if np.isnan(estimate):
         return Interval(np.nan, np.nan, np.nan)
-    drawn = estimate + _deviations([table], [1.0], resamples, np.random.default_rng(seed))
-    return Interval(estimate, *_quantiles(drawn, level))
+    drawn = _deviations([table], [1.0], resamples, np.random.default_rng(seed))
+    return Interval(estimate, *_bounds(estimate + drawn, level))
 
 
 def pass_at_k_interval(
@@ -101,7 +102,7 @@ def paired_difference(
     same seed (same prompts in the same order), so the differences by seed are what varies, with
     S - 1 degrees of freedom; otherwise the seeds of each vary on their own, and their numbers may
     differ. With d* the R drawn differences, p = min(1, 2 (1 + min(#{d* <= 0}, #{d* >= 0})) /
-    (R + 1)), the level at which the interval starts to hold 0.
+    (R + 1)), about the level at which the interval starts to hold 0.
     UserError for different problems, or paired_seeds with different numbers of seeds.
     """
     a, b = _table(first), _table(second)
@@ -121,9 +122,9 @@ def paired_difference(
     drawn = estimate + _deviations(tables, signs, resamples, np.random.default_rng(seed))
     # Means of equal numbers in another order differ by rounding; that is no difference.
     drawn[np.abs(drawn) < 1e-12] = 0.0
-    rarer = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    rarer = np.minimum((drawn <= 0).sum(1), (drawn >= 0).sum(1)).max()
     p_value = min(1.0, 2 * (1 + int(rarer)) / (resamples + 1))
-    return Difference(estimate, *_quantiles(drawn, level), p_value)
+    return Difference(estimate, *_bounds(drawn, level), p_value)
 
 
 def effects(
@@ -255,7 +256,10 @@ def _mean_squares(table: np.ndarray) -> tuple[float, float, float]:
 def _deviations(
     tables: list[np.ndarray], signs: list[float], resamples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """[resamples] deviations of the signed sum of the tables' means from its estimate."""
+    """Deviations of the signed sum of the tables' means: [problems alone, with seeds; resamples].
+
+    Of runs with one seed, [problems alone; resamples].
+    """
     problems = tables[0].shape[1]
     combined = sum(sign * table.mean(0) for sign, table in zip(signs, tables, strict=True))
     # Problems of equal value are drawn together: Pass@k of n samples takes at most n + 1 values.
@@ -270,8 +274,10 @@ def _deviations(
             _, between_seeds, left = _mean_squares(table)
             residual += left / len(table)
             errors.append((between_seeds / table.size, len(table) - 1))
+    if not errors:
+        return deviations[None]
     shared = np.sqrt(max(variance - residual, 0.0) / variance) if variance > 0 else 0.0
-    return shared * deviations + _seed_draws(errors, resamples, rng)
+    return np.stack([deviations, shared * deviations + _seed_draws(errors, resamples, rng)])
 
 
 def _seed_draws(
@@ -285,6 +291,7 @@ def _seed_draws(
     return np.sqrt(total) * rng.standard_t(freedom, resamples)
 
 
-def _quantiles(drawn: np.ndarray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _bounds(drawn: np.ndarray, level: float) -> tuple[float, float]:
+    """The widest of the percentile intervals of the rows."""
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=1)
+    return float(low.min()), float(high.max())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lens_impl.display import TOY_SCALES, grid, method_name, p_value, wrap
+from lens_impl.display import TOY_SCALES, grid, method_name, wrap
 from lens_impl.evaluate import UNJUDGED, read_parquet
 from lens_impl.files import read_json, read_jsonl
 from lens_impl.verdicts import collapse_not_run, verdict_rows
@@ -44,21 +44,20 @@ def _verdicts(results: Path, paper: dict) -> list[str]:
         found = verdict_rows(ours, paper, table)
         found = found[found["k"].isin((paper["k"][0], paper["k"][-1]))]
         for row in collapse_not_run(found).itertuples():
-            gain, p = "", ""
+            gain = ""
             if not pd.isna(row.gain):
                 gain = f"{row.gain:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
-                p = p_value(row.p_holm)
             # Models of our own have one line a method; the paper's are named.
             model = row.paper_model if row.model == "-" else row.model
-            name = f"{table.removeprefix('table')} {model[:22]}"
+            name = f"{table.removeprefix('table')} {model.split('-')[0]}"
             method = method_name(row.method).replace("LENS with only", "only")
-            rows.append([name, method, str(row.k), gain, p, row.verdict])
-    header = ["table", "method", "k", "gain over GRPO, points", "p", "verdict"]
+            rows.append([name, method, str(row.k), gain, row.verdict])
+    header = ["table", "method", "k", "gain over GRPO", "verdict"]
     return [
-        grid(header, rows, text=(0, 1, 5)),
+        grid(header, rows, text=(0, 1, 4)),
         wrap(
-            "Pass@k, paired by problem; [95 % interval over problems and seeds]; p corrected for "
-            "the table (Holm). One seed says nothing of the spread between trainings, two say little."
+            "Points, paired by problem, with the 95 % interval over problems and seeds. One seed "
+            "says nothing of the spread between trainings, two say little."
         ),
     ]
 
@@ -91,13 +90,13 @@ def _trainings(results: Path, runs: list[dict]) -> list[str]:
         chosen = [("all", ks[0]), ("all", ks[-1]), ("4-5", ks[0]), ("4-5", ks[-1])]
         cells = [f"{100 * passes[key]:.1f}" if key in passes.index else "" for key in chosen]
         path = results / "runs" / name / "metrics.jsonl"
-        rows.append([name, *cells, *(_training(read_jsonl(path)) if path.is_file() else [""] * 4)])
+        rows.append([name, *cells, *(_training(read_jsonl(path)) if path.is_file() else [""] * 3)])
     header = [f"P@{ks[0]}", f"P@{ks[-1]}", f"4-5 @{ks[0]}", f"@{ks[-1]}"]
     return [
-        grid(["run", *header, "steps", "min", "reward", "all-wrong"], rows),
+        grid(["run", *header, "steps", "reward", "all-wrong"], rows),
         wrap(
             f"P@k: Pass@k in %, on all levels and on Levels 4-5. Reward and all-wrong groups: mean "
-            f"of the first and the last {ENDS} steps. min: minutes, sum over the steps."
+            f"of the first and the last {ENDS} steps."
         ),
     ]
 
@@ -105,10 +104,9 @@ def _trainings(results: Path, runs: list[dict]) -> list[str]:
 def _training(lines: list[dict]) -> list[str]:
     metrics = pd.DataFrame(lines)
     first, last = metrics.head(ENDS), metrics.tail(ENDS)
-    minutes = sum(seconds["step"] for seconds in metrics["seconds"]) / 60
     wrong = [100 * part["groups_all_wrong"].mean() for part in (first, last)]
     reward = f"{first['reward'].mean():.2f}→{last['reward'].mean():.2f}"
-    return [str(len(metrics)), f"{minutes:.1f}", reward, f"{wrong[0]:.0f}→{wrong[1]:.0f} %"]
+    return [str(len(metrics)), reward, f"{wrong[0]:.0f}→{wrong[1]:.0f} %"]
 
 
 def _bases(runs: list[dict]) -> list[str]:

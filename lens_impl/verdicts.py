@@ -10,7 +10,7 @@ import pandas as pd
 from lens_impl.comparison import BASELINE
 
 # The five verdicts, in the order of how much they say.
-CONTAINED = "same direction, interval contains the paper's"
+CONTAINED = "same direction, holds the paper's"  # the interval contains the paper's difference
 SAME = "same direction"
 UNCLEAR = "not distinguishable from zero"
 OPPOSITE = "opposite direction"
