@@ -32,7 +32,7 @@ from lens_impl.verdicts import paper_gains
 BINS = 10  # of confidence, with equal numbers of responses
 ROLLOUT_BINS = 6  # a dump holds few groups
 ROLLOUT_METHODS = (BASELINE, "lens")
-CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998)  # ticks of a logit axis
+CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.995)  # ticks of a logit axis
 WIDEST = 20.0  # points
 
 
