@@ -33,6 +33,7 @@ METRIC_NAMES = {
 }
 LAST_STEP = "progress/step"  # its latest value is the last step that MLflow has
 LAST_VALIDATION = "progress/validation_step"
+FOLDER_TAG = "lens.checkpoints"  # the folder that a training's MLflow run belongs to
 METRICS_A_BATCH = 1000  # MLflow's limit
 PARAMS_A_BATCH = 100  # MLflow's limit
 
@@ -78,7 +79,9 @@ def start_run(
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    run_id = client.create_run(init(uri, experiment), run_name=name).info.run_id
+    # By its folder, since a server that died may have created a run and not said so.
+    tags = {FOLDER_TAG: str(id_file.parent.resolve())}
+    run_id = find_or_create(client, init(uri, experiment), name, tags)
     write_text(id_file, run_id + "\n")
     return run_id
 

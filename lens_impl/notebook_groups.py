@@ -55,7 +55,7 @@ def draw_group(rewards: list[float], confidences: list[float], alpha: float = 0.
 
 
 def rollouts(results: Results, run: str) -> pd.DataFrame:
-    """rollouts.parquet of a run (lens_impl.rollouts) with each group's kind; empty without dumps."""
+    """rollouts.parquet of a run (lens_impl.rollouts), with each group's kind; may be empty."""
     frame = read_parquet(results.run(run) / "rollouts.parquet")
     best = frame.groupby(["step", "group"])["reward"].transform("max")
     worst = frame.groupby(["step", "group"])["reward"].transform("min")

@@ -28,6 +28,8 @@ rule train:
     conda:
         "../envs/train_cpu.yaml"
     threads: config["train"]["threads"]
+    # The longest jobs first: what follows from them fills the gaps.
+    priority: 1
     resources:
         mem_mb=7000,
         runtime=240,
