@@ -261,7 +261,7 @@ def _lines(runs: list[dict], scale: str, share, name: str, smooth: bool) -> Figu
             values = values.rolling(window, center=True, min_periods=1).mean()
             mean_line(ax, values.index, values.to_numpy(), style, label(method))
         about = f", mean of {count(window, 'step')}" if window > 1 else ""
-        ax.set_title(f"{model} on {mix}, {seeds_of(members)}{about}")
+        ax.set_title(f"{model} on {mix}, {seeds_of(members)}{about}", fontsize=8)
         ax.set_xlabel("step (rollout batch)")
         ax.set_ylim(0, None)
     axes[0, 0].set_ylabel(name)

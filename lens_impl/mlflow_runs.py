@@ -50,7 +50,10 @@ def init(uri: str, experiment: str) -> str:
     found = client.get_experiment_by_name(experiment)
     if found is not None:
         return found.experiment_id
-    return client.create_experiment(experiment, artifact_location=_artifact_location(uri))
+    # Else the page greets with tools for language-model applications.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    location = _artifact_location(uri)
+    return client.create_experiment(experiment, artifact_location=location, tags=tags)
 
 
 def _artifact_location(uri: str) -> str | None:
@@ -61,11 +64,17 @@ def _artifact_location(uri: str) -> str | None:
 
 
 def start_run(
-    uri: str, experiment: str, id_file: Path, name: str, known_id: str | None = None
+    uri: str,
+    experiment: str,
+    id_file: Path,
+    name: str,
+    known_id: str | None = None,
+    started: int | None = None,
 ) -> str:
     """Resume the MLflow run whose id is in `id_file` (or is `known_id`), or create one.
 
     An id that this MLflow does not know (another server, a deleted database) is replaced.
+    started: milliseconds since 1970 of a run that is created after its time.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -81,7 +90,7 @@ def start_run(
                 raise
     # By its folder, since a server that died may have created a run and not said so.
     tags = {FOLDER_TAG: str(id_file.parent.resolve())}
-    run_id = find_or_create(client, init(uri, experiment), name, tags)
+    run_id = find_or_create(client, init(uri, experiment), name, tags, started)
     write_text(id_file, run_id + "\n")
     return run_id
 
@@ -169,10 +178,12 @@ def flatten(config: dict, prefix: str = "") -> dict:
     return flat
 
 
-def find_or_create(client, experiment_id: str, name: str, tags: dict[str, str]) -> str:
+def find_or_create(
+    client, experiment_id: str, name: str, tags: dict[str, str], started: int | None = None
+) -> str:
     """The id of the run with these tags."""
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     found = client.search_runs([experiment_id], wanted, max_results=1)
     if found:
         return found[0].info.run_id
-    return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+    return client.create_run(experiment_id, started, tags, name).info.run_id

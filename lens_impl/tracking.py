@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import time
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -119,6 +120,8 @@ def _lose_patience() -> None:
     """MLflow's own patience is 7 retries of up to 120 s each: no training must wait for that."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # It prints two lines at the end of every run.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def _complete_lines(path: Path) -> list[dict]:
@@ -163,7 +166,9 @@ def mirror_results(uri: str, experiment: str, results: Path, runs: list[dict]) -
         manifest = read_json(run_dir / "manifest.json")
         checkpoints = Path(manifest["checkpoints"])
         folder = checkpoints if checkpoints.is_dir() else run_dir
-        run_id = start_run(uri, experiment, folder / ID_FILE, run["run"], manifest["mlflow_run_id"])
+        started, finished = (_milliseconds(manifest[key]) for key in ("started", "finished"))
+        known = manifest["mlflow_run_id"]
+        run_id = start_run(uri, experiment, folder / ID_FILE, run["run"], known, started)
         tags = run | {"kind": "training", "scale": results.name, PARENT_TAG: parent}
         tags |= {f"git_{key}": value for key, value in manifest["git"].items()}
         tags[NOTE_TAG] = _about_run(results, run, manifest)
@@ -173,7 +178,7 @@ def mirror_results(uri: str, experiment: str, results: Path, runs: list[dict]) -
         for name in ("config.json", "manifest.json"):
             client.log_artifact(run_id, str(run_dir / name))
         _mirror_evaluation(client, run_dir, run_id)
-        client.set_terminated(run_id)
+        client.set_terminated(run_id, end_time=finished)
         ids[run["run"]] = run_id
     for model in sorted({run["model"] for run in runs}):
         base = results / "runs" / f"{model}_base"
@@ -184,6 +189,10 @@ def mirror_results(uri: str, experiment: str, results: Path, runs: list[dict]) -
         client.set_terminated(run_id)
         ids[base.name] = run_id
     return ids
+
+
+def _milliseconds(time_stamp: str) -> int:
+    return int(datetime.fromisoformat(time_stamp).timestamp() * 1000)
 
 
 def _about_results(results: Path, runs: list[dict]) -> str:
@@ -239,6 +248,8 @@ def _parse() -> argparse.Namespace:
 
 def main() -> None:
     args = _parse()
+    if args.verb == "mirror":  # nothing waits for it
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     _lose_patience()
     from mlflow.exceptions import MlflowException
 
