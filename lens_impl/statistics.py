@@ -186,7 +186,9 @@ def variance_components(values: ArrayLike) -> Components:
     )
 
 
-def power(effect: float, seeds: int, components: Components, problems: int, level: float = 0.95):
+def power(
+    effect: float, seeds: int, components: Components, problems: int, level: float = 0.95
+) -> float:
     """Chance that `seeds` trainings a method show a true difference `effect` (two-sided test).
 
     components: of the differences by seed and problem. The variance of the mean difference is
@@ -204,7 +206,7 @@ def power(effect: float, seeds: int, components: Components, problems: int, leve
     freedom = total**2 / (shared**2 / max(problems - 1, 1) + rest**2 / (seeds - 1))
     critical = stats.t.ppf((1 + level) / 2, freedom)
     shift = abs(effect) / np.sqrt(total)
-    if shift > 30:  # scipy's non-central t gives nan far out, where power is 1
+    if shift > critical + 8:  # where power is 1, and scipy's non-central t may give nan
         return 1.0
     return float(stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift))
 
