@@ -1,6 +1,7 @@
 # make reproduce    the whole paper as a toy: tables, figures, summary, report (scale tiny)
 # make smoke        the same workflow in minutes, to see that everything runs
 # make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
+# make methods      every method once, on one mix and seed, side by side
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
 # make test, test-fast, check    tests, those without real workflows, format and lint
@@ -26,7 +27,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }
 
-.PHONY: reproduce smoke rerun show report mlflow venv test test-fast check lock clean
+.PHONY: reproduce smoke rerun methods show report mlflow venv test test-fast check lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -40,6 +41,11 @@ rerun: venv
 		--config-scale $(SCALE) --run "$(RUN)") \
 	&& { $(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all || $(BUSY); }
 	@$(MAKE) --no-print-directory report show
+
+methods: venv
+	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) \
+		--configfile config/experiments/methods.yaml -- methods || $(BUSY)
+	@cat $(RESULTS)/tables/methods.md
 
 show:
 	@cat $(RESULTS)/summary.md
