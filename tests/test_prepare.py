@@ -11,15 +11,9 @@ import pytest
 from source_rows import MATH
 from tiny_config import CONFIG
 
+from lens_impl.data.filtering import same_answer, sample, unique
 from lens_impl.data.matching import EvaluationIndex
-from lens_impl.data.prepare import (
-    prepare_evaluation,
-    prepare_mix,
-    same_answer,
-    sample,
-    to_frame,
-    unique,
-)
+from lens_impl.data.prepare import prepare_evaluation, prepare_mix, to_frame
 from lens_impl.data.rows import read_rows
 from lens_impl.data.sources import (
     Problem,
