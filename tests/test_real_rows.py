@@ -152,7 +152,6 @@ def test_every_row_of_math_train_is_accounted_for(report):
         "in_evaluation_set": 3,
         "near_evaluation_problem": 22,
         "duplicate": 3,
-        "duplicate_across_sources": 586,
         "unparseable_answer": 8,
     }
     assert math["rows_out"] == 7500 - sum(math["dropped"].values())
@@ -164,7 +163,8 @@ def test_the_second_source_is_accounted_for(report):
     assert report["warnings"] == [
         f"dapo: 17500 problems asked, {second['rows_out']} usable, all of them taken"
     ]
-    assert 5000 < second["rows_out"] < 6000
+    assert second["dropped"]["duplicate_across_sources"] > 500
+    assert 4000 < second["rows_out"] < 6000
 
 
 def test_the_card_says_it(first):

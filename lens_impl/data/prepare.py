@@ -161,8 +161,7 @@ def prepare_mix(
 ) -> tuple[pd.DataFrame, dict]:
     """The training mix in shuffled order, and its report.
 
-    sizes: source -> number of problems (None: all), in order of precedence among duplicates; the
-    workflow passes them in alphabetical order.
+    sizes: source -> number of problems (None: all), in order of precedence among duplicates.
     models: name -> folder; a prompt longer than max_prompt_tokens for one of them is dropped, so
     that all train on the same problems. For each source and in total, the report's rows_in =
     rows_out + the sum of dropped.
