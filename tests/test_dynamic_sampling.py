@@ -11,7 +11,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from lens_impl import configuration, experiments
-from lens_impl.errors import UserError
 from lens_impl.generation import Completion
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
 
@@ -172,9 +171,19 @@ def test_a_prompt_that_comes_again_in_a_step_gets_other_random_numbers(config, m
     assert len(set(seeds)) == len(seeds) >= 4 * GROUP
 
 
-def test_it_gives_up_after_its_number_of_batches(config, monkeypatch):
-    setup = trainer_of(config, ["hard", "easy"], monkeypatch)
-    with pytest.raises(UserError, match="step 1: 10 batches of prompts hold too few groups"):
-        sampled(setup)
-    asked = setup.trainer.agent_loop_manager.worker_group.asked
-    assert len(asked) <= 10 * BATCH * GROUP
+def test_it_ends_after_its_number_of_batches(config, monkeypatch, capsys):
+    """Where no group is mixed verl's trainer alone would sample for ever."""
+    setup = trainer_of(config, ["hard", "easy", "hard", "easy", "hard"], monkeypatch)
+    problems, groups = sampled(setup)
+    assert len(problems) == BATCH
+    assert groups["groups_dropped"] == 10 * BATCH  # the batches in which it looked for mixed ones
+    assert groups["groups_sampled"] <= 11 * BATCH
+    assert "step 1: 10 batches of prompts hold too few groups" in capsys.readouterr().out
+    setup.trainer.global_steps = 2
+    assert sampled(setup)[1]["groups_dropped"] == 10 * BATCH  # the next step filters again
+
+
+def test_what_it_found_is_kept_when_it_ends(config, monkeypatch):
+    kinds = ["hard", "mixed", *["hard"] * 60]
+    problems, _ = sampled(trainer_of(config, kinds, monkeypatch))
+    assert problems[0] == 1 and len(problems) == BATCH
