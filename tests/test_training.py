@@ -270,7 +270,6 @@ def test_nsr_is_the_token_mean_over_wrong_responses(inputs, tmp_path):
     assert verl["lens"]["keep"] == "wrong"
     assert verl["actor_rollout_ref"]["actor"]["loss_agg_mode"] == "token-mean"
     for line in lines:
-        assert 0 < line["reward"] < 1
         assert line["gradient_relevant"] == pytest.approx(1 - line["reward"])
         # -A = 1 at every kept token and the ratio is near 1, so verl's own mean is near 1; over all
         # tokens it would be near the share of wrong ones.
