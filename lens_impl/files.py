@@ -48,6 +48,10 @@ def read_jsonl(path: Path | str) -> list[dict]:
         return [json.loads(line) for line in lines if line.strip()]
 
 
+def read_json(path: Path | str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def stable_hash(*parts: object) -> int:
     """A 63-bit integer from the text of `parts`, the same in every process (sha256)."""
     digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()

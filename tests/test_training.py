@@ -51,10 +51,11 @@ def inputs(tmp_path_factory):
         *("lens_impl.data.prepare", "mix", "--mix", "math-dapo", "--sizes", sizes, "--raw", raw),
         *("--evaluation-sets", '["math"]', "--seed", 0, "--languages", json.dumps(["en"])),
         *("--out", folder / "mix.parquet", "--report", folder / "mix.report.json"),
+        *("--out-md", folder / "mix.card.md"),
     )
     call(
         *("lens_impl.data.prepare", "evaluation", "--set", "math", "--raw", raw),
-        *("--out", folder / "eval.parquet"),
+        *("--out", folder / "eval.parquet", "--report", folder / "eval.report.json"),
     )
     call(
         *("lens_impl.base_model", "train", "--config"),

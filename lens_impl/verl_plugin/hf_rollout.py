@@ -24,9 +24,10 @@ from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.rollout.replica import RolloutReplica
 from verl.workers.rollout.utils import ensure_async_iterator
 
+from lens_impl.data.prompts import prompt_ids
 from lens_impl.files import stable_hash
-from lens_impl.generation import Completion, prompt_ids, sample
-from lens_impl.verl_plugin.reward import compute_score
+from lens_impl.generation import Completion, sample
+from lens_impl.verl_plugin.reward import compute_scores
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,7 @@ class BatchedRollout:
         texts = self.tokenizer.batch_decode(
             [completion.token_ids for completion in completions], skip_special_tokens=True
         )
-        return [
-            compute_score(
-                row["data_source"], text, row["reward_model"]["ground_truth"], row["extra_info"]
-            )
-            for (row, _), text in zip(rows, texts, strict=True)
-        ]
+        return compute_scores([row for row, _ in rows], texts)
 
     def _store(self, rows, prompts, completions, scores, step, partition) -> None:
         """What the trainer reads of AgentLoopWorkerTQ's fields and tags, and no more of them.
