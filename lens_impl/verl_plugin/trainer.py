@@ -3,7 +3,7 @@
 Deviations from verl's PPOTrainerSync:
 - advantages come from `lens_impl.advantages`, which sees old_log_probs, entropies, masks and uids;
 - dropped responses (`config.lens.keep`) leave the loss, see keep.py;
-- dynamic sampling takes groups in a fixed order, see replay_buffer.py, and gives up after
+- dynamic sampling takes groups in a fixed order, see replay_buffer.py, and ends after
   `algorithm.filter_groups.max_num_gen_batches`, which verl's synchronous trainer ignores;
 - a step's checkpoint is written after its metrics line, so that a resumed run has neither a gap
   nor a double step; it becomes the one to resume from by an atomic marker, and older ones go;
@@ -34,7 +34,6 @@ from verl.workers.utils.padding import response_to_nested
 
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.diagnostics import step_diagnostics
-from lens_impl.errors import UserError
 from lens_impl.files import write_json, write_parquet
 from lens_impl.verl_plugin.hf_rollout import (
     BatchedRollout,
@@ -100,19 +99,23 @@ class LensTrainer(PPOTrainerSync):
         return super()._balance_batch(batch, metrics, **kwargs)
 
     def _add_prompts_to_generate(self, num_prompts: int) -> int:
-        """More prompts for dynamic sampling, within its limit."""
+        """More prompts for dynamic sampling; from its limit on their groups are kept as they are.
+
+        A training that stopped here could not go on: it would come to the same place again.
+        """
         self.prompts_sampled += num_prompts
-        batches = self.config.algorithm.filter_groups.max_num_gen_batches
-        if self.prompts_sampled > batches * self.config.data.train_batch_size:
-            raise UserError(
-                f"step {self.global_steps}: {batches} batches of prompts hold too few groups with "
-                "both correct and wrong responses. Hint: the prompts are too easy or too hard for "
-                "the model; raise filter_groups.max_num_gen_batches or take other prompts."
+        limit = self.config.algorithm.filter_groups.max_num_gen_batches
+        if self.prompts_sampled > limit * self.config.data.train_batch_size:
+            self.replay_buffer.filtering = False
+            print(
+                f"step {self.global_steps}: {limit} batches of prompts hold too few groups with "
+                "both correct and wrong responses; the rest of the batch is not filtered."
             )
         return super()._add_prompts_to_generate(num_prompts)
 
     def prepare_step(self) -> dict:
         self.prompts_sampled = self.config.data.train_batch_size
+        self.replay_buffer.filtering = True
         with marked_timer("gen", self.timing_raw):
             return super().prepare_step()
 
