@@ -22,7 +22,11 @@ configfile: "config/config.yaml"
 configfile: told(configuration.overlay, config["scale"])
 
 
-config["methods"] = told(configuration.read_yaml, "config/methods.yaml")
+# A file given by --configfile may add methods of its own.
+config["methods"] = {
+    **told(configuration.read_yaml, "config/methods.yaml"),
+    **config.get("methods", {}),
+}
 told(configuration.check, config)
 told(configuration.check_results_folder)
 

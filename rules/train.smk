@@ -25,11 +25,11 @@ rule train:
         "results/<scale>/logs/train/{model}_{mix}_{method}_s{seed}.log",
     benchmark:
         "results/<scale>/benchmarks/train/{model}_{mix}_{method}_s{seed}.tsv"
+    # The longest jobs first: what follows from them fills the gaps.
+    priority: 1
     conda:
         "../envs/train_cpu.yaml"
     threads: config["train"]["threads"]
-    # The longest jobs first: what follows from them fills the gaps.
-    priority: 1
     resources:
         mem_mb=7000,
         runtime=240,
