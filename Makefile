@@ -3,6 +3,7 @@
 # make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
 # make seeds        GRPO and LENS from five seeds, other alphas: docs/tiny/seeds.md (hours)
 # make docs-tiny    docs/tiny/ from results/tiny: tables, figures, commit, machine
+# make methods      every method once, on one mix and seed, side by side
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
 # make test, test-fast, check    tests, those without real workflows, format and lint
@@ -28,7 +29,8 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }
 
-.PHONY: reproduce smoke rerun seeds docs-tiny show report mlflow venv test test-fast check lock clean
+.PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
+	lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -52,6 +54,11 @@ seeds: venv
 
 docs-tiny: venv
 	@$(IN_VENV) python -m lens_impl.example --results results/tiny --out docs/tiny
+
+methods: venv
+	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) \
+		--configfile config/experiments/methods.yaml -- methods || $(BUSY)
+	@cat $(RESULTS)/tables/methods.md
 
 show:
 	@cat $(RESULTS)/summary.md

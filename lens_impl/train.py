@@ -6,6 +6,7 @@ folder into the run's files. Everything a killed training needs is in the checkp
 
     LOCK            held (flock) by this process and by verl's, so that two never write at once
     request.json    what verl's process was started with
+    verl_config.json  the configuration that verl's workers were given, all values resolved
     attempts/       verl's output, one file an attempt
     metrics.jsonl   one line a step; validation/ and rollouts/ hold one file a step
     resume.json     the step to resume from, replaced atomically after each checkpoint
@@ -225,9 +226,16 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
     validations = sorted(
         folder.glob("validation/*.parquet"), key=lambda file: int(file.stem.removeprefix("step_"))
     )
+    # A training that ended before verl's configuration was kept has none.
+    resolved = folder / "verl_config.json"
     write_json(
         run_dir / "config.json",
-        {"settings": settings, "schedule": schedule, "verl_overrides": request["overrides"]},
+        {
+            "settings": settings,
+            "schedule": schedule,
+            "verl_overrides": request["overrides"],
+            "verl_config": json.loads(resolved.read_text()) if resolved.exists() else None,
+        },
     )
     write_jsonl(run_dir / "metrics.jsonl", lines)
     write_parquet(

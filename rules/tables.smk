@@ -5,7 +5,7 @@ in:  results/<scale>/runs/{run}/: samples_math.parquet, pass_at_k_math.csv, metr
      config/paper_numbers.yaml   the paper's numbers, shown beside ours
 out: results/<scale>/tables/{table1,table2,table3}.{csv,tex,md}, effects.{csv,md}
      results/<scale>/summary.md
-     results/<scale>/tables/seeds.{csv,md}   only when asked for: `make seeds`
+     results/<scale>/tables/{methods.md,seeds.csv,seeds.md}   only when asked for
 """
 
 
@@ -191,3 +191,46 @@ rule write_summary:
             --out-md {output:q} \
             >{log:q} 2>&1
         """
+
+
+rule method_table:
+    """All methods side by side, whatever the experiments are."""
+    input:
+        trainings=expand(
+            "results/<scale>/runs/{run}/{file}",
+            run=[run.name for run in RUNS],
+            file=["metrics.jsonl", "config.json"],
+        ),
+        passes=expand(
+            "results/<scale>/runs/{run}/pass_at_k_math.csv",
+            run=[run.name for run in RUNS],
+        ),
+    output:
+        "results/<scale>/tables/methods.md",
+    log:
+        "results/<scale>/logs/method_table.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        runs=described(RUNS),
+        results=subpath(output[0], ancestor=2),
+        scale=config["scale"],
+    shell:
+        """
+        python -m lens_impl.method_table \
+            --runs {params.runs:q} \
+            --results {params.results:q} \
+            --scale {params.scale:q} \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule methods:
+    """The table of all methods; not a part of `all`."""
+    input:
+        rules.method_table.output,

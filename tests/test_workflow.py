@@ -136,6 +136,13 @@ def test_jobs_of_smoke(fresh):
     assert fresh.planned("--config", "scale=smoke") == expected
 
 
+def test_jobs_of_the_comparison_of_all_methods(fresh):
+    methods = "config/experiments/methods.yaml"
+    jobs = fresh.planned("--configfile", methods, "--", "methods")
+    assert jobs["train"] == jobs["score_completions"] == 12
+    assert jobs["method_table"] == 1 and not jobs.keys() & (PAPER - {"all"})
+
+
 def test_second_run_has_nothing_to_do(finished):
     status, output = finished.snakemake()
     assert status == 0
