@@ -1,6 +1,8 @@
 # make reproduce    the whole paper as a toy: tables, figures, summary, report (scale tiny)
 # make smoke        the same workflow in minutes, to see that everything runs
 # make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
+# make seeds        GRPO and LENS from five seeds, other alphas: docs/tiny/seeds.md (hours)
+# make docs-tiny    docs/tiny/ from results/tiny: tables, figures, commit, machine
 # make methods      every method once, on one mix and seed, side by side
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
@@ -27,7 +29,8 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }
 
-.PHONY: reproduce smoke rerun methods show report mlflow venv test test-fast check lock clean
+.PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
+	lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -41,6 +44,16 @@ rerun: venv
 		--config-scale $(SCALE) --run "$(RUN)") \
 	&& { $(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all || $(BUSY); }
 	@$(MAKE) --no-print-directory report show
+
+# Only what the comparison needs; trainings that `make reproduce` has made are not made again.
+seeds: venv
+	@$(LOCKED) $(SNAKEMAKE) --configfile config/experiments/seeds.yaml --nolock --cores $(CORES) \
+		-- $(RESULTS)/tables/seeds.md || $(BUSY)
+	@cp $(RESULTS)/tables/seeds.md docs/tiny/seeds.md
+	@cat docs/tiny/seeds.md
+
+docs-tiny: venv
+	@$(IN_VENV) python -m lens_impl.example --results results/tiny --out docs/tiny
 
 methods: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) \

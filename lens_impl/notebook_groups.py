@@ -11,7 +11,6 @@ from lens_impl.advantages.lens import calibrated_rewards
 from lens_impl.errors import UserError
 from lens_impl.evaluate import read_parquet
 from lens_impl.figure_style import context, method_styles, new_figure
-from lens_impl.figures import weight
 from lens_impl.notebooks import Results, picture
 
 
@@ -98,17 +97,6 @@ def negative_group(results: Results, run: str) -> pd.DataFrame:
     spread = frame.groupby(["step", "group"])["confidence"].agg(np.ptp)
     first = spread.loc[[spread.index[0][0]]]
     return show_group(results, run, *first.idxmax())
-
-
-def weight_identity() -> pd.DataFrame:
-    """w(z) + z w'(z) against z / (1 - z), with w' by central differences (appendix B.2)."""
-    z = np.array([0.05, 0.2, 0.4, 0.6, 0.8, 0.95])
-    step = 1e-5
-    slope = (weight(z + step) - weight(z - step)) / (2 * step)
-    left, right = weight(z) + z * slope, z / (1 - z)
-    return pd.DataFrame(
-        {"z": z, "w(z)": weight(z), "w + z w'": left, "z / (1 - z)": right, "error": left - right}
-    )
 
 
 def sample_choices(results: Results) -> dict[str, list | tuple]:

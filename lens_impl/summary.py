@@ -90,13 +90,13 @@ def _trainings(results: Path, runs: list[dict]) -> list[str]:
         chosen = [("all", ks[0]), ("all", ks[-1]), ("4-5", ks[0]), ("4-5", ks[-1])]
         cells = [f"{100 * passes[key]:.1f}" if key in passes.index else "" for key in chosen]
         path = results / "runs" / name / "metrics.jsonl"
-        rows.append([name, *cells, *(_training(read_jsonl(path)) if path.is_file() else [""] * 3)])
+        rows.append([name, *cells, *(_training(read_jsonl(path)) if path.is_file() else [""])])
     header = [f"P@{ks[0]}", f"P@{ks[-1]}", f"4-5 @{ks[0]}", f"@{ks[-1]}"]
     return [
-        grid(["run", *header, "steps", "reward", "all-wrong"], rows),
+        grid(["run", *header, "all-wrong groups"], rows),
         wrap(
-            f"P@k: Pass@k in %, on all levels and on Levels 4-5. Reward and all-wrong groups: mean "
-            f"of the first and the last {ENDS} steps."
+            f"P@k: Pass@k in %, on all levels and on Levels 4-5. All-wrong groups: mean of the "
+            f"first and the last {ENDS} steps of the training."
         ),
     ]
 
@@ -105,8 +105,7 @@ def _training(lines: list[dict]) -> list[str]:
     metrics = pd.DataFrame(lines)
     first, last = metrics.head(ENDS), metrics.tail(ENDS)
     wrong = [100 * part["groups_all_wrong"].mean() for part in (first, last)]
-    reward = f"{first['reward'].mean():.2f}→{last['reward'].mean():.2f}"
-    return [str(len(metrics)), reward, f"{wrong[0]:.0f}→{wrong[1]:.0f} %"]
+    return [f"{wrong[0]:.0f}→{wrong[1]:.0f} %"]
 
 
 def _bases(runs: list[dict]) -> list[str]:
