@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -195,13 +196,15 @@ def main() -> None:
     os.environ[VARIABLE] = str(arguments.results.resolve())
     notebook = nbformat.read(arguments.notebook, as_version=4)
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}})
-    # Sockets in the file system: a TCP port would be open to every user of the machine.
     client.create_kernel_manager()
-    client.km.transport = "ipc"
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        raise UserError(f"{arguments.notebook}: {error.evalue}") from error
+    with TemporaryDirectory() as sockets:
+        # Sockets in the file system: a TCP port would be open to every user of the machine. In a
+        # folder of their own: by default all kernels that start at once take the same names.
+        client.km.transport, client.km.ip = "ipc", f"{sockets}/kernel"
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            raise UserError(f"{arguments.notebook}: {error.evalue}") from error
     html, _ = HTMLExporter(exclude_input_prompt=True).from_notebook_node(notebook)
     write_text(arguments.out, html)
 

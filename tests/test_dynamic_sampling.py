@@ -98,12 +98,15 @@ def trainer_of(config, kinds, monkeypatch):
     for module in (replay_buffer, trainer_base, hf_rollout):
         monkeypatch.setattr(module, "tq", queue)
 
-    def compute_score(data_source, text, ground_truth, extra_info):
+    def score(text):
         problem, place = map(int, text.split())
         right = {"hard": 0, "easy": 1, "mixed": place}[kinds[problem]]
         return {"score": float(right)}
 
-    monkeypatch.setattr(hf_rollout, "compute_score", compute_score)
+    def compute_scores(rows, responses):
+        return [score(text) for text in responses]
+
+    monkeypatch.setattr(hf_rollout, "compute_scores", compute_scores)
     monkeypatch.setattr(trainer_base, "ReplayBuffer", replay_buffer.ReplayBuffer)
     trainer = object.__new__(LensTrainer)
     trainer.config, trainer.trainer_mode, trainer.global_steps = config, "sync", 1

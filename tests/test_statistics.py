@@ -72,7 +72,10 @@ def test_agrees_with_the_normal_interval_and_scipy():
 def test_pass_at_k_interval():
     result = pass_at_k_interval(4, [2, 0, 4], 2)  # Pass@2: 5/6, 0, 1
     assert result.estimate == pytest.approx((5 / 6 + 0 + 1) / 3)
-    assert result.low == bootstrap_interval([5 / 6, 0.0, 1.0]).low and result.high == 1.0
+    free = bootstrap_interval([5 / 6, 0.0, 1.0])
+    assert free.low < 0 and free.high > 1 and (result.low, result.high) == (0.0, 1.0)
+    inner = pass_at_k_interval(16, [8] * 40 + [7, 9], 1)
+    assert 0 < inner.low < inner.estimate == 0.5 < inner.high < 1
     assert np.isnan(pass_at_k_interval([4, 1], [1, 1], 2).estimate)
     assert np.isnan(pass_at_k_interval([4, 1], [1, 1], 2).low)
 
