@@ -89,11 +89,13 @@ venv: .venv/.installed
 	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Two at a time, a file's tests in one process: trainings and workflows are shared by a file.
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: venv
-	$(IN_VENV) pytest
+	$(IN_VENV) $(PYTEST) --durations 25
 
 test-fast: venv
-	$(IN_VENV) pytest -m "not slow"
+	$(IN_VENV) $(PYTEST) -m "not slow"
 
 check: venv
 	$(IN_VENV) ruff check .

@@ -10,3 +10,9 @@ from hypothesis import settings
 # No test is timed: a machine that is busy is not a fault of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: two processes then end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -110,7 +110,7 @@ def copy_project(folder: Path, raw: Path) -> Path:
         # The toy's tokenizer has a token a character.
         "train": {"max_prompt_tokens": 5000},
     }
-    (folder / "mine.yaml").write_text(yaml.safe_dump(mine))
+    (folder / "mine.yaml").write_text(yaml.safe_dump(mine, sort_keys=False))
     return folder
 
 
