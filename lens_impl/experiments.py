@@ -7,6 +7,7 @@ python -m lens_impl.experiments manifest --run NAME   the file that a training e
 import argparse
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 
 from lens_impl.configuration import choice, load
@@ -14,6 +15,8 @@ from lens_impl.errors import UserError, run_cli
 
 # The train settings that do not decide the trajectory of a run: its length and what it writes.
 _SCHEDULE = ("steps", "validate_every", "validation", "checkpoint_every", "dump_every")
+# Named in a run's settings only where there is more than one process.
+_RANKS = ("nodes", "gpus_per_node")
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,28 @@ def settings(config: dict, run: Run) -> dict:
     How long it goes on and how often it validates and saves are left out, so that a training
     can be lengthened from its checkpoint.
     """
-    train = {key: value for key, value in config["train"].items() if key not in _SCHEDULE}
+    train = {
+        key: value
+        for key, value in config["train"].items()
+        if key not in (*_SCHEDULE, *_RANKS, "gpu")
+    }
+    ranks = {key: config["train"][key] for key in _RANKS}
     return {
         **asdict(run),
         "advantage": config["methods"][run.method],
         "learning_rate": config["models"][run.model]["learning_rate"],
         **train,
+        **(ranks if math.prod(ranks.values()) > 1 else {}),
     }
+
+
+def gpus(config: dict, job: str) -> int:
+    """GPUs of one job, `train` or `sample`: none on the processor."""
+    if config["train"]["device"] == "cpu":
+        return 0
+    if job == "train":
+        return config["train"]["nodes"] * config["train"]["gpus_per_node"]
+    return config["evaluate"]["gpus"]
 
 
 def checkpoint_hash(settings: dict) -> str:
@@ -87,8 +105,8 @@ def schedule(config: dict) -> dict:
 
 def evaluation_config(config: dict) -> dict:
     """What `lens_impl.evaluate` is given as --config: sampling as in training, n and k."""
-    as_trained = ["max_response_tokens", "temperature", "top_p", "engine", "device", "threads"]
-    chosen = {key: config["evaluate"][key] for key in ("n", "k", "seed", "batch_size")}
+    as_trained = ["max_response_tokens", "temperature", "top_p", "engine", "device"]
+    chosen = {key: config["evaluate"][key] for key in ("n", "k", "seed", "batch_size", "threads")}
     return {**chosen, **{key: config["train"][key] for key in as_trained}}
 
 
