@@ -31,11 +31,14 @@ RUNS = experiments.runs(config)
 # Environment variables and not params: another address of the mirror re-runs nothing.
 os.environ["MLFLOW_TRACKING_URI"] = experiments.tracking_uri(config)
 os.environ["MLFLOW_EXPERIMENT_NAME"] = f"lens-{config['scale']}"
+# What fits into a GPU moves no result either.
+os.environ["LENS_GPU"] = json.dumps(config["train"]["gpu"])
 
 
 envvars:
     "MLFLOW_TRACKING_URI",
     "MLFLOW_EXPERIMENT_NAME",
+    "LENS_GPU",
 
 
 pathvars:
@@ -57,6 +60,15 @@ def as_json(value):
     return json.dumps(value, sort_keys=True)
 
 
+def model_names(source):
+    """A wildcard's pattern for the models that come from a source; one that nothing matches."""
+    return "|".join(m for m, of in config["models"].items() if of["source"] == source) or "(?!)"
+
+
+# The environment of trainings and sampling.
+ENGINE = f"../envs/train_{'cpu' if config['train']['device'] == 'cpu' else 'gpu'}.yaml"
+
+
 def raw_folder(wildcards):
     """Where the data sets are: real ones or the made ones."""
     return config["data"]["local_dir"] or f"results/{config['scale']}/data/raw"
@@ -64,7 +76,7 @@ def raw_folder(wildcards):
 
 def raw_files(wildcards):
     """The made data sets; nothing where a folder of real ones is given, whose form is open."""
-    if config["data"]["local_dir"]:
+    if config["data"]["local_dir"] or "tiny_problems" not in config:
         return []
     sources = ["math_train", "math_test", "dapo", "numina"]
     return expand("results/<scale>/data/raw/{source}.jsonl", source=sources)

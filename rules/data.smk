@@ -31,7 +31,7 @@ rule make_tiny_problems:
         mem_mb=2000,
         runtime=10,
     params:
-        config=as_json(config["tiny_problems"]),
+        config=lambda wildcards: as_json(config["tiny_problems"]),
         raw=subpath(output.dapo, parent=True),
     shell:
         """
@@ -113,6 +113,31 @@ rule prepare_evaluation:
         """
 
 
+rule fetch_base_model:
+    """Link a model of the hub, downloaded where the workflow was started: nodes may be offline."""
+    output:
+        directory("results/<scale>/models/{model}"),
+    log:
+        "results/<scale>/logs/fetch_base_model/{model}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    localrule: True
+    wildcard_constraints:
+        model=model_names("hub"),
+    params:
+        repo=lambda wildcards: config["models"][wildcards.model]["repo"],
+        revision=lambda wildcards: config["models"][wildcards.model]["revision"],
+    shell:
+        """
+        python -m lens_impl.hub \
+            --repo {params.repo:q} \
+            --revision {params.revision:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
 rule pretrain_base_model:
     """Train the toy's base model from scratch on worked solutions with misconceptions."""
     input:
@@ -129,6 +154,8 @@ rule pretrain_base_model:
     resources:
         mem_mb=4000,
         runtime=30,
+    wildcard_constraints:
+        model=model_names("pretrain"),
     params:
         config=lambda wildcards: as_json(config["models"][wildcards.model]["pretrain"]),
     shell:

@@ -26,21 +26,26 @@ rule train:
     benchmark:
         "results/<scale>/benchmarks/train/{model}_{mix}_{method}_s{seed}.tsv"
     conda:
-        "../envs/train_cpu.yaml"
+        ENGINE
     threads: config["train"]["threads"]
     resources:
-        mem_mb=7000,
-        runtime=240,
+        mem_mb=config["resources"]["train"]["mem_mb"],
+        runtime=config["resources"]["train"]["runtime"],
+        nodes=config["train"]["nodes"],
+        gpu=experiments.gpus(config, "train"),
     params:
         settings=training_settings,
         schedule=as_json(experiments.schedule(config)),
         checkpoints=checkpoint_folder,
         run_dir=subpath(output.manifest, parent=True),
     shell:
+        # What ends a job on a cluster reaches every process of it: only the training may answer.
         """
+        trap '' TERM USR1
         python -m lens_impl.train \
             --config {params.settings:q} \
             --schedule {params.schedule:q} \
+            --gpu "$LENS_GPU" \
             --train {input.prompts:q} \
             --validation {input.validation:q} \
             --model {input.model:q} \
