@@ -107,17 +107,16 @@ def evaluation_config(config: dict) -> dict:
     """What `lens_impl.evaluate` is given as --config: sampling as in training, n and k."""
     as_trained = ["max_response_tokens", "temperature", "top_p", "engine", "device"]
     chosen = {key: config["evaluate"][key] for key in ("n", "k", "seed", "batch_size", "threads")}
-    return {**chosen, **{key: config["train"][key] for key in as_trained}}
+    on_gpu = {"gpus": gpus(config, "sample")} if config["train"]["device"] == "cuda" else {}
+    return {**chosen, **{key: config["train"][key] for key in as_trained}, **on_gpu}
 
 
 def regime_config(config: dict) -> dict:
     """What `lens_impl.base_model regime` is given as --config: groups as in training."""
-    return {
-        "n": config["train"]["group_size"],
-        "problems": config["evaluate"]["regime_problems"],
-        "seed": config["evaluate"]["seed"],
-        "max_new_tokens": config["train"]["max_response_tokens"],
-    }
+    sampling = evaluation_config(config)
+    del sampling["k"]
+    problems = config["evaluate"]["regime_problems"]
+    return {**sampling, "n": config["train"]["group_size"], "problems": problems}
 
 
 def tracking_uri(config: dict) -> str:

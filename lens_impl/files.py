@@ -48,6 +48,14 @@ def read_jsonl(path: Path | str) -> list[dict]:
         return [json.loads(line) for line in lines if line.strip()]
 
 
+def fingerprint(*paths: Path) -> dict:
+    """Size and time of every file, to notice that data or model were made anew."""
+    files = [
+        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+    ]
+    return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+
+
 def stable_hash(*parts: object) -> int:
     """A 63-bit integer from the text of `parts`, the same in every process (sha256)."""
     digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()

@@ -32,7 +32,7 @@ import pandas as pd
 
 from lens_impl.errors import UserError, run_cli
 from lens_impl.experiments import checkpoint_hash
-from lens_impl.files import read_jsonl, write_json, write_jsonl, write_parquet
+from lens_impl.files import fingerprint, read_jsonl, write_json, write_jsonl, write_parquet
 from lens_impl.tracking import git_state, try_mirror, versions
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
 
@@ -82,14 +82,6 @@ def resume_step(folder: Path, steps: int, inputs: dict) -> int | None:
                 file.unlink()
     write_json(folder / "inputs.json", inputs)
     return step
-
-
-def fingerprint(*paths: Path) -> dict:
-    """Size and time of every file, to notice that data or model were made anew."""
-    files = [
-        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
-    ]
-    return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
 def environment(settings: dict, ray_folder: str) -> dict[str, str]:

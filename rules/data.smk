@@ -182,11 +182,12 @@ rule measure_regime:
     benchmark:
         "results/<scale>/benchmarks/measure_regime/{model}.tsv"
     conda:
-        "../envs/train_cpu.yaml"
-    threads: 1
+        ENGINE
+    threads: config["evaluate"]["threads"]
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=config["resources"]["sample"]["mem_mb"],
+        runtime=config["resources"]["sample"]["runtime"],
+        gpu=experiments.gpus(config, "sample"),
     params:
         config=as_json(experiments.regime_config(config)),
     shell:
