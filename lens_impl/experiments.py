@@ -1,6 +1,7 @@
 """From a checked configuration to the table of training runs and what each is given.
 
-python -m lens_impl.experiments list                  the trainings of a scale
+python -m lens_impl.experiments list                  the trainings of a scale: how far, where
+python -m lens_impl.experiments plan                  what they cost: GPU-hours, disk, wall time
 python -m lens_impl.experiments manifest --run NAME   the file that a training ends with
 """
 
@@ -9,6 +10,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from lens_impl.configuration import choice, load
 from lens_impl.errors import UserError, run_cli
@@ -124,10 +126,38 @@ def tracking_uri(config: dict) -> str:
     return config["mlflow"]["tracking_uri"] or "sqlite:///results/mlflow.db"
 
 
+def _listing(config: dict) -> str:
+    from lens_impl.checkpoints import progress
+    from lens_impl.display import grid
+
+    rows = []
+    for run in runs(config):
+        digest = checkpoint_hash(settings(config, run))
+        run_dir = Path("results") / config["scale"] / "runs" / run.name
+        at = progress(run_dir / "checkpoints" / digest, run_dir / "manifest.json", digest)
+        age = "" if at.age is None else _age(at.age)
+        step = f"{at.step}/{config['train']['steps']}"
+        rows.append([run.name, at.state, step, age, at.where])
+    return grid(["training", "state", "step", "last step", "where"], rows)
+
+
+def _age(seconds: float) -> str:
+    """90 -> 1 min ago."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Show what a configuration asks for.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", help="the name of every training, one a line")
+    verbs.add_parser("list", help="state, step, age and place of every training")
+    plan = verbs.add_parser("plan", help="GPU-hours, disk and wall time of a scale")
+    plan.add_argument("--gpu", default="h100", help="a100, h100 or h200 (default h100)")
+    plan.add_argument("--gpus", type=int, help="GPUs of the cluster; default: of one training")
+    plan.add_argument("--response-tokens", type=float, help="mean length of a response")
+    plan.add_argument("--prompt-tokens", type=float, help="mean length of a prompt")
     manifest = verbs.add_parser("manifest", help="the file that a training ends with")
     manifest.add_argument("--run", required=True, help="name of a training")
     for verb in verbs.choices.values():
@@ -139,7 +169,14 @@ def main() -> None:
     arguments = _parse()
     config = load(arguments.config_scale)
     if arguments.verb == "list":
-        print(*(run.name for run in runs(config)), sep="\n")
+        print(_listing(config))
+    elif arguments.verb == "plan":
+        from lens_impl.plan import Assumptions, plan
+
+        given = {"response_tokens": arguments.response_tokens}
+        given["prompt_tokens"] = arguments.prompt_tokens
+        assumed = Assumptions(**{key: value for key, value in given.items() if value is not None})
+        print(plan(config, arguments.gpu, arguments.gpus, assumed, Path("results")))
     else:
         print(f"results/{config['scale']}/runs/{find(config, arguments.run).name}/manifest.json")
 

@@ -1,13 +1,17 @@
 """Files that are either whole or absent, and seeds that do not change between processes."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    # Its import takes longer than most commands that need a file of another kind.
+    import pandas as pd
 
 
 def write_atomically(path: Path | str, write: Callable[[Path], object]) -> None:

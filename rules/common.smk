@@ -24,7 +24,9 @@ configfile: told(configuration.overlay, config["scale"])
 
 config["methods"] = told(configuration.read_yaml, "config/methods.yaml")
 told(configuration.check, config)
-told(configuration.check_results_folder)
+if workflow.is_main_process:
+    # Not in the jobs of a cluster: a disk that is full for a while must not use up their retries.
+    told(configuration.check_results_folder)
 
 RUNS = experiments.runs(config)
 

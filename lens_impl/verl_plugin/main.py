@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from lens_impl.verl_plugin import stopping
+
 
 def exit_with_parent() -> None:
     """End this process when the one that started it is gone, however it went."""
@@ -25,6 +27,7 @@ def exit_with_parent() -> None:
 
 
 def main() -> None:
+    stopping.listen()
     exit_with_parent()
     request = json.loads(Path(sys.argv[1]).read_text())
     import ray

@@ -31,6 +31,7 @@ from verl.workers.utils.padding import response_to_nested
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.diagnostics import step_diagnostics
 from lens_impl.files import write_json, write_parquet
+from lens_impl.verl_plugin import stopping
 from lens_impl.verl_plugin.hf_rollout import (
     BatchedRollout,
     HFActorRolloutRefWorker,
@@ -162,10 +163,14 @@ class LensTrainer(PPOTrainerSync):
 
     def _compute_metrics(self, batch, metrics, timing_raw, global_steps, epoch):
         self._write_metrics(metrics, timing_raw)
-        if getattr(self, "checkpoint_due", False):
+        stop = stopping.requested()
+        if stop or getattr(self, "checkpoint_due", False):
             self.checkpoint_due = False
             super()._save_checkpoint()
             self._mark_checkpoint()
+        if stop:
+            # Ends the loop of verl's fit() after this step.
+            self.total_training_steps = self.global_steps
 
     def _write_metrics(self, metrics: dict, timing_raw: dict) -> None:
         seconds = {name: timing_raw[key] for name, key in PHASES.items() if key in timing_raw}
