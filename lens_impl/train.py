@@ -30,6 +30,7 @@ from lens_impl.tracking import git_state, try_mirror, versions
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
 from lens_impl.watch import Watch
 
+VERL = ("-m", "lens_impl.verl_plugin.main")
 STOPPED = 85  # exit status of a training that was told to stop and can go on
 POLL_SECONDS = 0.5
 ROOM_SECONDS = 30.0
@@ -105,7 +106,7 @@ def train(
     attempts = folder / "attempts"
     attempts.mkdir(exist_ok=True)
     output = attempts / f"{len(list(attempts.iterdir())) + 1:03}.log"
-    command = [sys.executable, "-m", "lens_impl.verl_plugin.main", str(folder / "request.json")]
+    command = [sys.executable, *VERL, str(folder / "request.json")]
     # Unix sockets allow 107 characters, so Ray's folder cannot lie beside the results.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_folder:
         with open(output, "w") as log:
@@ -168,9 +169,11 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
     validations = sorted(
         folder.glob("validation/*.parquet"), key=lambda file: int(file.stem.removeprefix("step_"))
     )
+    # Where this attempt resumed is no property of the run.
+    overrides = [o for o in request["overrides"] if not o.startswith("trainer.resume_")]
     write_json(
         run_dir / "config.json",
-        {"settings": settings, "schedule": schedule, "verl_overrides": request["overrides"]},
+        {"settings": settings, "schedule": schedule, "verl_overrides": overrides},
     )
     write_jsonl(run_dir / "metrics.jsonl", lines)
     write_parquet(
@@ -244,6 +247,11 @@ def main() -> None:
             folder / "mlflow_run_id",
             {**tags, "kind": "training"},
         )
+        if in_slurm and arguments.tracking_uri.startswith("sqlite:"):
+            # Nodes that write one sqlite file spoil it: it is left to the rule mirror_tracking.
+            def mirror() -> None:
+                return None
+
         if step != schedule["steps"]:
             watch = Watch(run, folder, schedule["steps"], mirror)
             train(settings, schedule, paths, lock, step, watch, stop)
