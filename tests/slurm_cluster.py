@@ -1,17 +1,17 @@
 """A private Slurm cluster on this machine: own configuration, ports, munge key and folder.
 
 Nodes are `slurmd` processes; their GPUs are character devices, enough for Slurm to hand them out
-and set CUDA_VISIBLE_DEVICES. `python tests/slurm_cluster.py FOLDER COMMAND...` runs a command in
-one. Nothing is left behind but the folder's logs.
+and set CUDA_VISIBLE_DEVICES. `python tests/slurm_cluster.py COMMAND...` runs a command in one.
+Nothing is left behind.
 """
 
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,9 +92,7 @@ class Cluster:
                 f"Port={_free_port()} CPUs=8 RealMemory=20000 State=UNKNOWN"
                 + (f" Gres=gpu:fake:{gpus}\n" if gpus else "\n")
             )
-        text += (
-            f"PartitionName=main Nodes={','.join(self.names)} Default=YES MaxTime=600 State=UP\n"
-        )
+        text += f"PartitionName=main Nodes={','.join(self.names)} Default=YES MaxTime=600\n"
         self.configuration = folder / "slurm.conf"
         self.configuration.write_text(text)
         (folder / "gres.conf").write_text("\n".join(gres) + "\n")
@@ -142,12 +140,18 @@ class Cluster:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return [tuple(line.split("|")) for line in done.stdout.splitlines()]
 
-    def stop(self) -> None:
-        subprocess.run([self.path / "scancel", "--user=root"], capture_output=True)
+    def end_jobs(self) -> None:
+        subprocess.run([self.path / "scancel", "--user=root"], check=True)
         _wait(lambda: not self.jobs(), "the end of all jobs", 60)
+
+    def stop(self) -> None:
         for name in reversed(list(self.daemons)):
-            self.daemons[name].send_signal(signal.SIGTERM)
+            self.daemons[name].terminate()
             self.daemons[name].wait(30)
+
+    def logs(self) -> str:
+        files = [*self.folder.glob("*.log"), *self.folder.glob("*.out")]
+        return "\n".join(f"{file.name}: {file.read_text()[-2000:]}" for file in files)
 
 
 def _free_port() -> int:
@@ -165,16 +169,24 @@ def _wait(condition, what: str, seconds: float = 30) -> None:
 
 
 @contextmanager
-def cluster(folder: Path, nodes: int = 1, gpus: int = 2) -> Iterator[Cluster]:
+def cluster(nodes: int = 1, gpus: int = 2) -> Iterator[Cluster]:
+    # Not in a test's folder: munge wants every folder above its socket to be open to all.
+    folder = Path(tempfile.mkdtemp(prefix="lens-slurm-", dir="/tmp"))
     made = Cluster(folder, nodes, gpus)
     try:
-        made.start()
+        try:
+            made.start()
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; {made.logs()}") from None
         yield made
+        made.end_jobs()
     finally:
         made.stop()
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
-    with cluster(Path(sys.argv[1])) as running:
+    with cluster() as running:
         path = f"{running.path}:{os.environ['PATH']}"
-        sys.exit(subprocess.run(sys.argv[2:], env={**os.environ, "PATH": path}).returncode)
+        status = subprocess.run(sys.argv[1:], env={**os.environ, "PATH": path}).returncode
+    sys.exit(status)

@@ -35,8 +35,8 @@ SLURM += ["--latency-wait", "5", "--config", "scale=smoke", "--configfile", "ste
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with slurm_cluster.cluster(tmp_path_factory.mktemp("slurm")) as running:
+def cluster():
+    with slurm_cluster.cluster() as running:
         yield running
 
 
