@@ -26,6 +26,7 @@ from lens_impl.configuration import MINIMUM_FREE_BYTES
 from lens_impl.errors import run_cli
 from lens_impl.experiments import checkpoint_hash
 from lens_impl.files import fingerprint, read_jsonl, write_json, write_jsonl, write_parquet
+from lens_impl.slurm import Deadline
 from lens_impl.tracking import git_state, try_mirror, versions
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
 from lens_impl.watch import Watch
@@ -37,9 +38,9 @@ ROOM_SECONDS = 30.0
 
 
 class Stop:
-    """The first SIGTERM or SIGUSR1 lets the training end its step and save; the second ends it.
+    """A request to end the step, save and leave: SIGTERM, SIGUSR1, or the end of a Slurm job.
 
-    Slurm sends one before the walltime is over (`--signal`), and so do preemption and scancel.
+    A second signal ends the training at once.
     """
 
     def __init__(self) -> None:
@@ -51,8 +52,11 @@ class Stop:
     def _receive(self, number: int, frame: object) -> None:
         if self.process is None or self.asked:
             sys.exit(128 + number)
+        self.request(f"told to stop by {signal.Signals(number).name}")
+
+    def request(self, why: str) -> None:
         self.asked = True
-        print("told to stop: ends this step, saves, and leaves", flush=True)
+        print(f"{why}: ends this step, saves, and leaves", flush=True)
         self.process.send_signal(signal.SIGUSR1)
 
 
@@ -119,10 +123,13 @@ def train(
                 start_new_session=True,
             )
         stop.process = process
+        deadline = Deadline()
         try:
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
                 watch.look()
+                if not stop.asked and deadline.near():
+                    stop.request("the Slurm job is about to end")
         finally:
             stop.process = None
             if process.poll() is None:

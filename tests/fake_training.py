@@ -65,11 +65,12 @@ def verl(request: Path) -> None:
 
 
 def supervisor() -> None:
-    from lens_impl import checkpoints, train
+    from lens_impl import checkpoints, slurm, train
     from lens_impl.errors import run_cli
 
     train.VERL = (__file__, "verl")
     train.MINIMUM_FREE_BYTES = 2**20
+    slurm.POLL_SECONDS = 1
     train.ROOM_SECONDS = checkpoints.WAIT_SECONDS = 0.5
     run_cli(train.main)
 

@@ -54,6 +54,8 @@ SlurmctldTimeout=30
 SlurmdTimeout=60
 OverTimeLimit=0
 GresTypes=gpu
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 """
 
 
@@ -92,7 +94,8 @@ class Cluster:
                 f"Port={_free_port()} CPUs=8 RealMemory=20000 State=UNKNOWN"
                 + (f" Gres=gpu:fake:{gpus}\n" if gpus else "\n")
             )
-        text += f"PartitionName=main Nodes={','.join(self.names)} Default=YES MaxTime=600\n"
+        for line in ("main Default=YES PriorityTier=1 GraceTime=10", "urgent PriorityTier=2"):
+            text += f"PartitionName={line} Nodes={','.join(self.names)} MaxTime=600\n"
         self.configuration = folder / "slurm.conf"
         self.configuration.write_text(text)
         (folder / "gres.conf").write_text("\n".join(gres) + "\n")

@@ -7,6 +7,7 @@ files. `make slurm-test` installs what is missing where it may, and runs this.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -71,7 +72,6 @@ class Job:
             "PATH": path,
             "PYTHONPATH": str(ROOT),
             "FAKE_SECONDS": str(seconds),
-            "LENS_SLURM_NOTICE": "20",
             **variables,
         }
         self.start()
@@ -115,7 +115,7 @@ class Job:
     def slurm(self, *command: str) -> None:
         subprocess.run([self.cluster.path / command[0], *command[1:]], check=True)
 
-    def result(self, seconds: float = 240) -> dict[str, str]:
+    def result(self, seconds: float = 400) -> dict[str, str]:
         """The files of the run that an interruption must not change."""
         assert self.process.wait(seconds) == 0, self.log.read_text()
         run_dir = self.folder / "results" / "smoke" / "runs" / RUN
@@ -170,25 +170,35 @@ def test_a_training_that_fails_is_submitted_again(job, undisturbed):
     assert one.attempts == 2
 
 
-def test_a_training_told_to_stop_saves_first(job, undisturbed):
-    """As preemption does it, and Slurm some time before the walltime."""
-    one = job()
-    one.until_step(2)
-    one.slurm("scancel", "--signal=TERM", one.training())
-    one.until_step(5)
+def test_a_training_whose_job_is_about_to_end_saves_first(job, undisturbed):
+    """48 s of steps in jobs of a minute, of which half is the notice."""
+    one = job(seconds=4)
+    one.until_step(7)
     assert one.result() == undisturbed
-    assert one.attempts == 2
-    first, second = sorted((one.checkpoints / "attempts").iterdir())
-    log = (one.folder / f"results/smoke/logs/train/{RUN}.log").read_text()
-    # Not a multiple of checkpoint_every: the step at which it was told to.
-    assert "resumes after step 2" in log or "resumes after step 3" in log
+    assert one.attempts >= 2
+    logs = "".join(file.read_text() for file in one.folder.glob("results/slurm/**/*.log"))
+    assert "the Slurm job is about to end: ends this step, saves, and leaves" in logs
+    # The step in which it was told to stop, and no multiple of checkpoint_every.
+    steps = {int(step) for step in re.findall(r"resumes after step (\d+)", logs)}
+    assert any(step % 4 for step in steps)
 
 
 def test_walltime_that_ends_within_a_step(job, undisturbed):
-    """The stand-in does not listen, as in a step that is longer than the notice: TIMEOUT."""
-    one = job(seconds=7, FAKE_FAULT="deaf")
+    """The stand-in does not listen at first, as in a step longer than the notice: TIMEOUT."""
+    one = job(seconds=6, FAKE_FAULT="deaf")
     assert one.result() == undisturbed
     assert one.attempts >= 2
+    logs = "".join(file.read_text() for file in one.folder.glob("results/slurm/**/*.log"))
+    assert "DUE TO TIME LIMIT" in logs
+
+
+def test_preemption(job, undisturbed, cluster):
+    """A job of higher priority takes the node; Slurm sends SIGTERM to every process."""
+    one = job()
+    one.until_step(5)
+    one.slurm("sbatch", "--partition=urgent", "-c8", "-o/dev/null", "--wrap", "sleep 5")
+    assert one.result() == undisturbed
+    assert one.attempts == 2
 
 
 def test_scancel(job, undisturbed):
@@ -214,7 +224,6 @@ def test_snakemake_killed_while_its_job_goes_on(job, undisturbed):
     one.until_step(2)
     os.killpg(one.process.pid, signal.SIGKILL)
     one.process.wait()
-    one.environment["SNAKEMAKE_UNLOCK"] = ""
     unlock = [sys.executable, "-m", "snakemake", *SLURM, "--unlock"]
     subprocess.run(unlock, cwd=one.folder, env=one.environment, check=True)
     one.start()

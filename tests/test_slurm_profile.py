@@ -38,9 +38,8 @@ def test_jobs_of_the_paper(tmp_path):
     assert {rule: jobs.get(rule) for rule in COUNTS} == COUNTS
 
 
-def test_one_training_asks_for_its_gpus_and_for_a_notice(tmp_path, monkeypatch):
+def test_one_training_asks_for_its_gpus(tmp_path, monkeypatch):
     monkeypatch.setenv("LENS_SLURM_GPU_PARTITION", "h100")
-    monkeypatch.setenv("LENS_SLURM_NOTICE", "600")
     project = copy_project(tmp_path / "clone")
     project.profile = "slurm"
     status, output = project.snakemake("--dry-run", "--until", "train")
@@ -50,12 +49,12 @@ def test_one_training_asks_for_its_gpus_and_for_a_notice(tmp_path, monkeypatch):
         for line in output.splitlines()
         if line.strip().startswith("resources:") and "gpu=8" in line
     }
-    for wanted in ("nodes=1", "runtime=1440", "slurm_partition=h100", "--signal=TERM@600"):
+    for wanted in ("nodes=1", "runtime=1440", "slurm_partition=h100"):
         assert wanted in resources
 
 
 def profile(monkeypatch, **variables) -> dict:
-    for name in ("ACCOUNT", "PARTITION", "GPU_PARTITION", "GPU_MODEL", "STATUS", "NOTICE"):
+    for name in ("ACCOUNT", "PARTITION", "GPU_PARTITION", "GPU_MODEL", "STATUS"):
         monkeypatch.delenv(f"LENS_SLURM_{name}", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(f"LENS_SLURM_{name}", value)
@@ -72,7 +71,7 @@ def test_profile_without_any_variable_leaves_the_choice_to_the_site(monkeypatch)
     values = profile(monkeypatch)
     assert values["slurm-no-account"] and values["slurm-status-command"] == "squeue"
     assert values["default-resources"] == {"mem_mb": 2000, "runtime": 30}
-    assert values["set-resources"]["train"] == {"slurm_extra": "'--signal=TERM@900'"}
+    assert "set-resources" not in values
 
 
 def test_profile_takes_a_sites_values_from_the_environment(monkeypatch):
