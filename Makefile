@@ -4,6 +4,7 @@
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
 # make test, test-fast, check    tests, those without real workflows, format and lint
+# make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
 # make lock         solve the requirement lists again (needs uv)
 # make clean        delete the results of one scale
 #
@@ -26,7 +27,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }
 
-.PHONY: reproduce smoke rerun show report mlflow venv test test-fast check lock clean
+.PHONY: reproduce smoke rerun show report mlflow venv test test-fast check slurm-test lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -75,6 +76,19 @@ test: venv
 
 test-fast: venv
 	$(IN_VENV) pytest -m "not slow"
+
+# Packages that this target installs it also takes away again.
+SLURM_PACKAGES := slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge
+slurm-test: venv
+	@set -e; export DEBIAN_FRONTEND=noninteractive; \
+	if ! command -v slurmctld >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then \
+		echo "Installing $(SLURM_PACKAGES) for the time of the tests."; \
+		trap 'apt-get purge --yes -qq $(SLURM_PACKAGES) >/dev/null' EXIT; \
+		apt-get update -qq; \
+		apt-get install --yes -qq --no-install-recommends $(SLURM_PACKAGES) >/dev/null; \
+	fi; \
+	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py
 
 check: venv
 	$(IN_VENV) ruff check .

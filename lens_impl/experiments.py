@@ -40,6 +40,12 @@ def base_name(model: str) -> str:
     return f"{model}_base"
 
 
+def models_from(config: dict, source: str) -> str:
+    """A pattern of the names of the models that have this source; without any, one of no name."""
+    names = [name for name, model in config["models"].items() if model["source"] == source]
+    return "|".join(names) or "(?!)"
+
+
 def runs(config: dict) -> list[Run]:
     """Every training that `experiments` asks for, each once, in that order."""
     wanted = [
@@ -92,6 +98,17 @@ def gpus(config: dict, job: str) -> int:
     if job == "train":
         return config["train"]["nodes"] * config["train"]["gpus_per_node"]
     return config["evaluate"]["gpus"]
+
+
+def training_resources(config: dict) -> dict:
+    """What Slurm must know of a training's nodes and GPUs, in the words of Snakemake's plugin."""
+    train = config["train"]
+    if train["nodes"] == 1:
+        return {"gpu": gpus(config, "train")}
+    # `mpi`: no step around the job, which starts its own over all nodes (lens_impl.ray_cluster).
+    several = {"nodes": train["nodes"], "tasks": train["nodes"], "mpi": "srun", "tasks_per_gpu": 0}
+    on_gpu = train["device"] == "cuda"
+    return several | ({"gres": f"gpu:{train['gpus_per_node']}"} if on_gpu else {})
 
 
 def checkpoint_hash(settings: dict) -> str:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from lens_impl.configuration import MINIMUM_FREE_BYTES
 from lens_impl.errors import run_cli
 from lens_impl.experiments import checkpoint_hash
 from lens_impl.files import fingerprint, read_jsonl, write_json, write_jsonl, write_parquet
+from lens_impl.ray_cluster import ray_cluster
 from lens_impl.slurm import Deadline
 from lens_impl.tracking import git_state, try_mirror, versions
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
@@ -99,26 +101,31 @@ def train(
 ) -> None:
     """Run verl's process to its end, and show `watch` what it writes."""
     folder = paths.checkpoints
-    write_json(
-        folder / "request.json",
-        {
-            "overrides": verl_overrides(settings, schedule, paths, step),
-            "ray_cpus": 8 if settings["device"] == "cpu" else None,
-            "ray_gpus": 1 if settings["device"] == "cpu" else None,
-        },
-    )
+    on_cpu, nodes = settings["device"] == "cpu", settings.get("nodes", 1)
+    # On the processor these are logical: verl's pools count GPUs, and its actors ask for CPUs.
+    each = {"cpus": 8 if on_cpu else settings["threads"], "gpus": settings.get("gpus_per_node", 1)}
     attempts = folder / "attempts"
     attempts.mkdir(exist_ok=True)
-    output = attempts / f"{len(list(attempts.iterdir())) + 1:03}.log"
+    output = attempts / f"{len(list(attempts.glob('*.log'))) + 1:03}.log"
     command = [sys.executable, *VERL, str(folder / "request.json")]
     # Unix sockets allow 107 characters, so Ray's folder cannot lie beside the results.
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_folder,
+        ExitStack() as several_nodes,
+    ):
+        values = environment(settings, ray_folder)
+        ray = {"nodes": nodes, **each, "address": "local"}
+        if nodes > 1:
+            cluster = ray_cluster(nodes, **each, environment=values, log=output.with_suffix(".ray"))
+            ray["address"] = several_nodes.enter_context(cluster)
+        overrides = verl_overrides(settings, schedule, paths, step)
+        write_json(folder / "request.json", {"overrides": overrides, "ray": ray})
         with open(output, "w") as log:
             process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(settings, ray_folder),
+                env=values,
                 pass_fds=[lock],
                 start_new_session=True,
             )

@@ -62,11 +62,6 @@ def as_json(value):
     return json.dumps(value, sort_keys=True)
 
 
-def model_names(source):
-    """A wildcard's pattern for the models that come from a source; one that nothing matches."""
-    return "|".join(m for m, of in config["models"].items() if of["source"] == source) or "(?!)"
-
-
 # The environment of trainings and sampling.
 ENGINE = f"../envs/train_{'cpu' if config['train']['device'] == 'cpu' else 'gpu'}.yaml"
 

@@ -119,12 +119,12 @@ rule fetch_base_model:
         directory("results/<scale>/models/{model}"),
     log:
         "results/<scale>/logs/fetch_base_model/{model}.log",
+    wildcard_constraints:
+        model=experiments.models_from(config, "hub"),
+    localrule: True
     conda:
         "../envs/core.yaml"
     threads: 1
-    localrule: True
-    wildcard_constraints:
-        model=model_names("hub"),
     params:
         repo=lambda wildcards: config["models"][wildcards.model]["repo"],
         revision=lambda wildcards: config["models"][wildcards.model]["revision"],
@@ -148,14 +148,14 @@ rule pretrain_base_model:
         "results/<scale>/logs/pretrain_base_model/{model}.log",
     benchmark:
         "results/<scale>/benchmarks/pretrain_base_model/{model}.tsv"
+    wildcard_constraints:
+        model=experiments.models_from(config, "pretrain"),
     conda:
         "../envs/train_cpu.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
-    wildcard_constraints:
-        model=model_names("pretrain"),
     params:
         config=lambda wildcards: as_json(config["models"][wildcards.model]["pretrain"]),
     shell:

@@ -29,10 +29,9 @@ rule train:
         ENGINE
     threads: config["train"]["threads"]
     resources:
+        **experiments.training_resources(config),
         mem_mb=config["resources"]["train"]["mem_mb"],
         runtime=config["resources"]["train"]["runtime"],
-        nodes=config["train"]["nodes"],
-        gpu=experiments.gpus(config, "train"),
     params:
         settings=training_settings,
         schedule=as_json(experiments.schedule(config)),

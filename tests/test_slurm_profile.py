@@ -49,7 +49,7 @@ def test_one_training_asks_for_its_gpus(tmp_path, monkeypatch):
         for line in output.splitlines()
         if line.strip().startswith("resources:") and "gpu=8" in line
     }
-    for wanted in ("nodes=1", "runtime=1440", "slurm_partition=h100"):
+    for wanted in ("runtime=1440", "slurm_partition=h100"):
         assert wanted in resources
 
 

@@ -132,7 +132,8 @@ def _trainer(settings: dict, schedule: dict, paths: Paths, resume_step: int | No
 def _cpu(settings: dict) -> dict:
     """Engine `hf` on the CPU platform: float32, no fused or compiled kernels, few processes."""
     actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
-    rows = settings["prompts_per_update"] * settings["group_size"]
+    ranks = settings.get("nodes", 1) * settings.get("gpus_per_node", 1)
+    rows = settings["prompts_per_update"] * settings["group_size"] // ranks
     return {
         "trainer.device": "cpu",
         "actor_rollout_ref.model.use_remove_padding": False,
