@@ -39,7 +39,8 @@ smoke:
 rerun: venv
 	@manifest=$$($(IN_VENV) python -m lens_impl.experiments manifest \
 		--config-scale $(SCALE) --run "$(RUN)") \
-	&& { $(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all || $(BUSY); }
+	&& { $(LOCKED) sh -c "rm -rf $$(dirname $$manifest)/checkpoints && exec \
+		$(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all" || $(BUSY); }
 	@$(MAKE) --no-print-directory report show
 
 show:

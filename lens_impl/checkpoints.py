@@ -90,19 +90,22 @@ def where(holder: dict) -> str:
     return f"{job} on {holder['host']}"
 
 
-def resume_step(folder: Path, steps: int, inputs: dict) -> int | None:
+def resume_step(folder: Path, schedule: dict, inputs: dict) -> int | None:
     """The step to resume from (None: start afresh), with the folder brought to that state.
 
-    A finished training that is asked for again starts over, unless more steps are asked for; so
-    does one whose data or model have changed.
+    A finished training that is asked for again has nothing left to do: a workflow that was killed
+    does not know that its job has ended well. It goes on where more steps are asked for, and starts
+    over where data, model, or what is validated and dumped have changed.
     """
     finished, resume = folder / "finished.json", folder / "resume.json"
-    done = json.loads(finished.read_text())["steps"] if finished.exists() else None
+    steps, done = schedule["steps"], finished_training(folder)
     same_inputs = not (folder / "inputs.json").exists() or (
         json.loads((folder / "inputs.json").read_text()) == inputs
     )
+    if done and same_inputs and _what(done["schedule"]) == _what(schedule):
+        return steps
     step = json.loads(resume.read_text())["step"] if resume.exists() else None
-    if step is None or not same_inputs or step > steps or (done is not None and done >= steps):
+    if step is None or not same_inputs or step > steps or (done and step == steps):
         step = None
         for name in ("resume.json", "finished.json", "metrics.jsonl", "mlflow_run_id"):
             (folder / name).unlink(missing_ok=True)
@@ -120,6 +123,17 @@ def resume_step(folder: Path, steps: int, inputs: dict) -> int | None:
                 file.unlink()
     write_json(folder / "inputs.json", inputs)
     return step
+
+
+def _what(schedule: dict) -> dict:
+    return {key: value for key, value in schedule.items() if key != "gpu"}
+
+
+def finished_training(folder: Path) -> dict | None:
+    """Schedule and manifest of the training whose results are in the run's folder."""
+    finished = folder / "finished.json"
+    found = json.loads(finished.read_text()) if finished.exists() else {}
+    return found if "manifest" in found else None
 
 
 def metrics_lines(folder: Path) -> list[dict]:

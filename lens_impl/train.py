@@ -22,7 +22,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from lens_impl.checkpoints import discard_optimizer, locked, resume_step, this_process
+from lens_impl.checkpoints import (
+    discard_optimizer,
+    finished_training,
+    locked,
+    resume_step,
+    this_process,
+)
 from lens_impl.configuration import MINIMUM_FREE_BYTES
 from lens_impl.errors import run_cli
 from lens_impl.experiments import checkpoint_hash
@@ -169,7 +175,10 @@ def wait_for_room(folder: Path) -> None:
 
 
 def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, about: dict) -> None:
-    """The run's files from the checkpoint folder's; the manifest last."""
+    """The run's files from the checkpoint folder's; the manifest last.
+
+    Of a training that had ended before, the manifest is the one it got then.
+    """
     steps = schedule["steps"]
     lines = read_jsonl(folder / "metrics.jsonl")
     if [line["step"] for line in lines] != list(range(1, steps + 1)):
@@ -193,9 +202,11 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
     write_parquet(
         run_dir / "curves.parquet", pd.concat(map(pd.read_parquet, validations), ignore_index=True)
     )
-    write_json(
-        run_dir / "manifest.json",
-        {
+    done = finished_training(folder)
+    manifest = (
+        done["manifest"]
+        if done
+        else {
             "run": run_dir.name,
             **{key: settings[key] for key in ("model", "mix", "method", "seed")},
             "model_dir": os.path.relpath(model),
@@ -204,9 +215,10 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
             "config_hash": checkpoint_hash(settings),
             "versions": versions(),
             **about,
-        },
+        }
     )
-    write_json(folder / "finished.json", {"steps": steps})
+    write_json(run_dir / "manifest.json", manifest)
+    write_json(folder / "finished.json", {"schedule": schedule, "manifest": manifest})
 
 
 def main() -> None:
@@ -239,13 +251,9 @@ def main() -> None:
     started = datetime.now(UTC)
     if in_slurm:
         wait_for_room(folder)
-    before = fingerprint(*folder.glob("finished.json"))
     with locked(folder, wait=in_slurm) as lock:
         inputs = fingerprint(paths.train, paths.validation, paths.model)
-        if fingerprint(*folder.glob("finished.json")) != before:
-            step = schedule["steps"]  # the one that was waited for has done it
-        else:
-            step = resume_step(folder, schedule["steps"], inputs)
+        step = resume_step(folder, schedule, inputs)
         run = arguments.run_dir.name
         start = "from the start" if step is None else f"resumes after step {step}"
         print(f"{run}  {start}", flush=True)

@@ -15,6 +15,14 @@ from lens_impl.train import Watch
 INPUTS = {"train.parquet": [10, 1]}
 
 
+def steps(number: int, **changes) -> dict:
+    return {"steps": number, "validate_every": 2} | changes
+
+
+def finished(folder, number: int) -> None:
+    write_json(folder / "finished.json", {"schedule": steps(number), "manifest": {"steps": number}})
+
+
 @pytest.fixture
 def killed(tmp_path):
     """A training killed in step 6, with a checkpoint after step 4 and one half deleted."""
@@ -33,7 +41,7 @@ def steps_of(folder):
 
 
 def test_a_killed_training_resumes_after_its_checkpoint(killed):
-    assert resume_step(killed, 10, INPUTS) == 4
+    assert resume_step(killed, steps(10), INPUTS) == 4
     assert steps_of(killed) == [1, 2, 3, 4]
     assert not (killed / "validation" / "step_5.parquet").exists()
     assert (killed / "mlflow_run_id").exists()
@@ -41,7 +49,7 @@ def test_a_killed_training_resumes_after_its_checkpoint(killed):
 
 
 def test_a_training_killed_after_its_last_checkpoint_has_only_to_be_written_up(killed):
-    assert resume_step(killed, 4, INPUTS) == 4
+    assert resume_step(killed, steps(4), INPUTS) == 4
 
 
 def assert_fresh(folder):
@@ -49,27 +57,33 @@ def assert_fresh(folder):
     assert left == {"inputs.json"}
 
 
-def test_a_finished_training_asked_for_again_starts_over(killed):
-    write_json(killed / "finished.json", {"steps": 4})
-    assert resume_step(killed, 4, INPUTS) is None
+def test_a_finished_training_asked_for_again_has_only_to_be_written_up(killed):
+    finished(killed, 4)
+    assert resume_step(killed, steps(4, gpu={"tokens_per_gpu": 1}), INPUTS) == 4
+    assert (killed / "finished.json").exists()
+
+
+def test_a_finished_training_starts_over_where_it_is_to_be_validated_otherwise(killed):
+    finished(killed, 4)
+    assert resume_step(killed, steps(4, validate_every=1), INPUTS) is None
     assert_fresh(killed)
 
 
 def test_a_finished_training_is_lengthened(killed):
-    write_json(killed / "finished.json", {"steps": 4})
-    assert resume_step(killed, 8, INPUTS) == 4
+    finished(killed, 4)
+    assert resume_step(killed, steps(8), INPUTS) == 4
     assert not (killed / "finished.json").exists()
 
 
 def test_other_data_start_over(killed):
-    assert resume_step(killed, 10, {"train.parquet": [11, 2]}) is None
+    assert resume_step(killed, steps(10), {"train.parquet": [11, 2]}) is None
     assert_fresh(killed)
     assert json.loads((killed / "inputs.json").read_text()) == {"train.parquet": [11, 2]}
 
 
 def test_nothing_saved_yet_starts_over(killed):
     (killed / "resume.json").unlink()
-    assert resume_step(killed, 10, INPUTS) is None
+    assert resume_step(killed, steps(10), INPUTS) is None
     assert_fresh(killed)
 
 
@@ -77,7 +91,7 @@ def test_a_half_written_line_and_a_half_written_checkpoint_are_dropped(killed):
     with open(killed / "metrics.jsonl", "a") as lines:
         lines.write('{"step": 6, "rew')
     (killed / "global_step_6").mkdir()
-    assert resume_step(killed, 10, INPUTS) == 4
+    assert resume_step(killed, steps(10), INPUTS) == 4
     assert steps_of(killed) == [1, 2, 3, 4]
     assert [path.name for path in killed.glob("global_step_*")] == ["global_step_4"]
 
@@ -87,10 +101,10 @@ def test_a_training_without_its_optimizer_keeps_its_model_and_is_not_lengthened(
     (actor / "huggingface").mkdir(parents=True)
     for name in ("model_world_size_1_rank_0.pt", "optim_world_size_1_rank_0.pt"):
         (actor / name).touch()
-    write_json(killed / "finished.json", {"steps": 4})
+    finished(killed, 4)
     discard_optimizer(killed, 4)
     assert [path.name for path in actor.iterdir()] == ["huggingface"]
-    assert resume_step(killed, 8, INPUTS) is None
+    assert resume_step(killed, steps(8), INPUTS) is None
 
 
 def test_progress_from_files_alone(killed, tmp_path):
