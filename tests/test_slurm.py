@@ -187,8 +187,7 @@ def test_walltime_that_ends_within_a_step(job, undisturbed):
     one = job(seconds=6, FAKE_FAULT="deaf")
     assert one.result() == undisturbed
     assert one.attempts >= 2
-    logs = "".join(file.read_text() for file in one.folder.glob("results/slurm/**/*.log"))
-    assert "DUE TO TIME LIMIT" in logs
+    assert "status is: 'TIMEOUT'" in one.log.read_text()
 
 
 def test_preemption(job, undisturbed, cluster):

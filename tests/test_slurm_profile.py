@@ -69,7 +69,7 @@ def profile(monkeypatch, **variables) -> dict:
 
 def test_profile_without_any_variable_leaves_the_choice_to_the_site(monkeypatch):
     values = profile(monkeypatch)
-    assert values["slurm-no-account"] and values["slurm-status-command"] == "squeue"
+    assert values["slurm-status-command"] == "squeue"
     assert values["default-resources"] == {"mem_mb": 2000, "runtime": 30}
     assert "set-resources" not in values
 
@@ -77,7 +77,7 @@ def test_profile_without_any_variable_leaves_the_choice_to_the_site(monkeypatch)
 def test_profile_takes_a_sites_values_from_the_environment(monkeypatch):
     given = {"ACCOUNT": "physics", "PARTITION": "cpu", "GPU_PARTITION": "gpu"}
     values = profile(monkeypatch, GPU_MODEL="a100", STATUS="sacct", **given)
-    assert "slurm-no-account" not in values and values["slurm-status-command"] == "sacct"
+    assert values["slurm-status-command"] == "sacct"
     assert values["default-resources"]["slurm_account"] == "physics"
     assert values["default-resources"]["slurm_partition"] == "cpu"
     for rule in ("train", "sample_completions", "measure_regime"):
