@@ -56,7 +56,7 @@ $(RESULTS)/report.html: $(wildcard $(RESULTS)/summary.md $(RESULTS)/tables/* $(R
 	@$(IN_VENV) $(SNAKEMAKE) --nolock --report $@
 
 mlflow: venv
-	$(IN_VENV) mlflow server --host 127.0.0.1 --port $(PORT) \
+	$(IN_VENV) mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--backend-store-uri sqlite:///results/mlflow.db
 
 venv: .venv/.installed

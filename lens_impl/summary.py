@@ -167,7 +167,7 @@ def _unjudged(results: Path, runs: list[dict]) -> str:
 def _regime(regime: dict) -> list[str]:
     """The base model before training: Pass@k by level, and its groups on each training mix."""
     evaluation = regime["evaluation"]
-    ks = list(evaluation["pass_at_k"]["all"])
+    ks = sorted(evaluation["pass_at_k"]["all"], key=int)
     levels = [
         [level, *(f"{100 * passes[k]:.1f}" for k in ks)]
         for level, passes in evaluation["pass_at_k"].items()

@@ -22,7 +22,11 @@ configfile: "config/config.yaml"
 configfile: told(configuration.overlay, config["scale"])
 
 
-config["methods"] = told(configuration.read_yaml, "config/methods.yaml")
+# A file given by --configfile may add methods of its own.
+config["methods"] = {
+    **told(configuration.read_yaml, "config/methods.yaml"),
+    **config.get("methods", {}),
+}
 told(configuration.check, config)
 if workflow.is_main_process:
     # Not in the jobs of a cluster: a disk that is full for a while must not use up their retries.

@@ -25,6 +25,8 @@ rule train:
         "results/<scale>/logs/train/{model}_{mix}_{method}_s{seed}.log",
     benchmark:
         "results/<scale>/benchmarks/train/{model}_{mix}_{method}_s{seed}.tsv"
+    # The longest jobs first: what follows from them fills the gaps.
+    priority: 1
     conda:
         ENGINE
     threads: config["train"]["threads"]

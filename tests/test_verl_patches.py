@@ -40,6 +40,26 @@ logits, labels = torch.randn(50, 7), torch.randint(0, 7, (50,))
 looped = functional.logprobs_from_logits_v2(logits, labels)
 naive = functional.logprobs_from_logits_naive(logits, labels)
 assert (looped - naive).abs().max() < 1e-6
+import verl.utils.tensordict_utils as tensordict_utils
+from tensordict import NonTensorData, TensorDict
+from lens_impl.verl_plugin import patches
+rows = torch.nested.as_nested_tensor([torch.randn(n) for n in (3, 1, 5, 2)], layout=torch.jagged)
+batch = TensorDict(
+    {"ragged": rows, "plain": torch.arange(4), "setting": NonTensorData("x")}, batch_size=4
+)
+theirs = tensordict_utils.index_select_tensor_dict(batch, [2, 0, 2])
+one_chunk = tensordict_utils.chunk_tensordict(batch, 1)
+for function in ("index_select_tensor_dict", "chunk_tensordict"):
+    assert "unbind" in inspect.getsource(getattr(tensordict_utils, function)), function
+patches.select_rows_of_nested_tensors_at_once()
+ours = tensordict_utils.index_select_tensor_dict(batch, [2, 0, 2])
+for one, other in ((ours, theirs), (tensordict_utils.chunk_tensordict(batch, 1)[0], one_chunk[0])):
+    assert one.batch_size == other.batch_size and one["setting"] == other["setting"] == "x"
+    assert one["plain"].tolist() == other["plain"].tolist()
+    assert [r.tolist() for r in one["ragged"]] == [r.tolist() for r in other["ragged"]]
+    padded = one.select("ragged").to_padded_tensor()["ragged"]
+    assert torch.equal(padded, other.select("ragged").to_padded_tensor()["ragged"])
+assert [len(half) for half in tensordict_utils.chunk_tensordict(batch, 2)] == [2, 2]
 """
 
 PATCHED = """
@@ -54,6 +74,9 @@ assert torch.cpu.max_memory_allocated() == 0
 assert distributed.initialize_global_process_group_ray.keywords == {"backend": "gloo"}
 assert fsdp.CPUOffloadPolicy(pin_memory=True) is None
 assert functional.logprobs_from_logits_v2 is functional.logprobs_from_logits_naive
+import verl.utils.tensordict_utils as tensordict_utils
+from lens_impl.verl_plugin import patches
+assert tensordict_utils.index_select_tensor_dict is patches._select_rows
 from verl.workers.rollout.base import get_rollout_class
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 from lens_impl.verl_plugin.hf_rollout import HFReplica, HFRollout
@@ -69,6 +92,8 @@ from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 assert PlatformRegistry.get("cpu") is None
 assert not hasattr(torch.cpu, "max_memory_allocated")
 assert functional.logprobs_from_logits_v2 is not functional.logprobs_from_logits_naive
+import verl.utils.tensordict_utils as tensordict_utils
+assert tensordict_utils.index_select_tensor_dict.__module__ == tensordict_utils.__name__
 assert ("hf", "async") in _ROLLOUT_REGISTRY and ("vllm", "async") in _ROLLOUT_REGISTRY
 """
 

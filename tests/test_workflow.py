@@ -226,6 +226,18 @@ def test_a_file_on_the_command_line_is_laid_over_the_scale(fresh):
     assert "error: config: evaluate.n is 8, but Pass@16" in output
 
 
+def test_a_file_on_the_command_line_may_add_methods(fresh):
+    (fresh.folder / "mine.yaml").write_text(
+        "methods: {lens-half: {advantage: lens, alpha: 0.5}, lens: {advantage: lens, alpha: -1}}\n"
+        "experiments: [{model: tiny, mix: math-dapo, methods: [lens-half], seeds: [7]}]\n"
+    )
+    status, output = fresh.snakemake("--dry-run", "--configfile", "mine.yaml")
+    assert status != 0
+    assert "lens.alpha is -1, but must be at least 0" in output
+    fresh.edit("mine.yaml", "alpha: -1", "alpha: 1")
+    assert fresh.planned("--configfile", "mine.yaml", "--", "trainings")["train"] == 1
+
+
 def test_wrong_method_ends_with_its_sentence(fresh):
     fresh.edit("config/tiny.yaml", "methods: [grpo, lens]", "methods: [grpo, lense]")
     status, output = fresh.snakemake("--dry-run")

@@ -88,3 +88,4 @@ def use_cpu_platform() -> None:
     patches.use_gloo_once()
     patches.offload_without_pinned_memory()
     patches.log_probs_in_one_call()
+    patches.select_rows_of_nested_tensors_at_once()

@@ -39,6 +39,8 @@ from lens_impl.verl_plugin.hf_rollout import (
 )
 
 RESUME_MARKER = "resume.json"
+# verl hands the actor every column of the batch; these are what a forward pass reads.
+MODEL_FIELDS = ["input_ids", "position_ids", "prompts", "responses", "loss_mask"]
 PHASES = {
     "rollout": "gen",
     "old_log_prob": "old_log_prob",
@@ -86,6 +88,14 @@ class LensTrainer(PPOTrainerSync):
         with marked_timer("gen", self.timing_raw):
             return super().prepare_step()
 
+    def _compute_old_log_prob(self, batch, metrics):
+        batch.fields = MODEL_FIELDS
+        return super()._compute_old_log_prob(batch, metrics)
+
+    def _update_actor(self, batch, metrics):
+        batch.fields = [*MODEL_FIELDS, "response_mask", "old_log_probs", "advantages"]
+        return super()._update_actor(batch, metrics)
+
     def _compute_advantage(self, batch, metrics):
         fields = ["response_mask", "rm_scores", "rollout_log_probs", "old_log_probs"]
         data = tq.kv_batch_get(
@@ -110,7 +120,7 @@ class LensTrainer(PPOTrainerSync):
         if self.lens.dump_every and self.global_steps % self.lens.dump_every == 0:
             self._dump_rollout(batch, rollout, advantages)
         nested = response_to_nested(advantages, nested_mask)
-        output = TensorDict({"advantages": nested, "returns": nested}, batch_size=len(batch))
+        output = TensorDict({"advantages": nested}, batch_size=len(batch))
         return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=output)
 
     def _dump_rollout(self, batch, rollout, advantages) -> None:
