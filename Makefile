@@ -5,6 +5,7 @@
 # make report       results/<scale>/report.html
 # make test, test-fast, check    tests, those without real workflows, format and lint
 # make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
+# make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
 # make lock         solve the requirement lists again (needs uv)
 # make clean        delete the results of one scale
 #
@@ -27,7 +28,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }
 
-.PHONY: reproduce smoke rerun show report mlflow venv test test-fast check slurm-test lock clean
+.PHONY: reproduce smoke rerun show report mlflow venv test test-fast check slurm-test gpu-check lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -90,6 +91,10 @@ slurm-test: venv
 		apt-get install --yes -qq --no-install-recommends $(SLURM_PACKAGES) >/dev/null; \
 	fi; \
 	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py
+
+# Not `venv`, whose torch is for processors: an environment of envs/train_gpu.txt must be active.
+gpu-check:
+	@python benchmarks/gpu_check.py
 
 check: venv
 	$(IN_VENV) ruff check .

@@ -157,7 +157,7 @@ def _cpu(settings: dict) -> dict:
 
 
 def _cuda(settings: dict, gpu: dict) -> dict:
-    """vLLM rollouts; FSDP2 in bf16 over float32 weights; packed sequences, by a token budget.
+    """FSDP2 in bf16 over float32 weights, and sequences packed up to a budget of tokens.
 
     The float32 weights matter: an update of 1e-6 is below the resolution of bf16.
     """
@@ -189,6 +189,8 @@ def _cuda(settings: dict, gpu: dict) -> dict:
         f"{rollout}.load_format": "auto",
         "reward.custom_reward_function.path": Path(__file__).with_name("reward.py"),
         "reward.custom_reward_function.name": "compute_score",
+        # The engine `hf` grades in the trainer's process.
+        **({"reward.num_workers": 0} if settings["engine"] == "hf" else {}),
     }
 
 
