@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lens_impl.errors import UserError
+from lens_impl.slurm import without_amd
 
 JOIN_SECONDS = 180.0
 
@@ -101,7 +102,7 @@ def main() -> None:
         time.sleep(0.5)
     # Slurm ends tasks by SIGTERM; Ray's folder on this node goes with the task.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    ray = subprocess.Popen(command)
+    ray = subprocess.Popen(command, env=without_amd(dict(os.environ)))
     try:
         sys.exit(ray.wait())
     finally:

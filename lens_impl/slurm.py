@@ -32,6 +32,18 @@ def parse_time(text: str) -> float | None:
     return float(86400 * int(days or 0) + seconds)
 
 
+def without_amd(environment: dict[str, str]) -> dict[str, str]:
+    """An environment in which GPUs are named for CUDA alone.
+
+    Slurm names a job's GPUs in the variables of every vendor, and verl refuses two of them
+    (verl/single_controller/base/worker.py, _setup_env_cuda_visible_devices).
+    """
+    if "CUDA_VISIBLE_DEVICES" not in environment:
+        return environment
+    others = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+    return {name: value for name, value in environment.items() if name not in others}
+
+
 class Deadline:
     """Says when a training must save and leave: LENS_SLURM_NOTICE seconds before its job ends.
 

@@ -34,7 +34,7 @@ from lens_impl.errors import run_cli
 from lens_impl.experiments import checkpoint_hash
 from lens_impl.files import fingerprint, read_jsonl, write_json, write_jsonl, write_parquet
 from lens_impl.ray_cluster import ray_cluster
-from lens_impl.slurm import Deadline
+from lens_impl.slurm import Deadline, without_amd
 from lens_impl.tracking import git_state, try_mirror, versions
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
 from lens_impl.watch import Watch
@@ -93,7 +93,7 @@ def environment(settings: dict, ray_folder: str) -> dict[str, str]:
             "RAY_enable_worker_prestart": "0",
             "RAY_prestart_worker_first_driver": "0",
         }
-    return {**os.environ, **values}
+    return {**without_amd(dict(os.environ)), **values}
 
 
 def train(

@@ -56,6 +56,14 @@ def test_a_short_job_is_used_for_half_of_its_time(says):
     assert deadline.near()
 
 
+def test_gpus_are_named_for_cuda_alone():
+    """As Slurm names them, and verl ends with an error."""
+    given = {"CUDA_VISIBLE_DEVICES": "0", "ROCR_VISIBLE_DEVICES": "0", "PATH": "/bin"}
+    assert slurm.without_amd(given) == {"CUDA_VISIBLE_DEVICES": "0", "PATH": "/bin"}
+    amd = {"ROCR_VISIBLE_DEVICES": "0"}
+    assert slurm.without_amd(amd) == amd
+
+
 def test_a_job_without_end_and_a_process_without_job_go_on(says, monkeypatch):
     says("UNLIMITED")
     assert not slurm.Deadline().near()
