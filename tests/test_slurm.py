@@ -45,9 +45,7 @@ def cluster():
 def prepared(tmp_path_factory):
     """A project in which everything that a training needs has been made."""
     project = copy_project(tmp_path_factory.mktemp("prepared") / "project")
-    (project.folder / "steps.yaml").write_text(
-        f"train: {{steps: {STEPS}, checkpoint_every: 4}}\nresources: {{train: {{runtime: 1}}}}\n"
-    )
+    (project.folder / "steps.yaml").write_text(f"train: {{steps: {STEPS}, checkpoint_every: 4}}\n")
     python = project.folder / "bin" / "python"
     fake = f'[ "$2" = lens_impl.train ] && exec {sys.executable} {ROOT}/tests/fake_training.py '
     python.write_text(python.read_text().replace("\nmake() {", f'\n{fake}"${{@:3}}"\nmake() {{', 1))
@@ -64,9 +62,17 @@ def prepared(tmp_path_factory):
 class Job:
     """A Snakemake on the login node that has one training made on the cluster."""
 
-    def __init__(self, prepared: Path, folder: Path, cluster, seconds: float, **variables: str):
+    def __init__(
+        self,
+        prepared: Path,
+        folder: Path,
+        cluster,
+        seconds: float,
+        minutes: int = 10,
+        **variables: str,
+    ):
         shutil.copytree(prepared, folder, symlinks=True, dirs_exist_ok=True)
-        self.folder, self.cluster = folder, cluster
+        self.folder, self.cluster, self.minutes = folder, cluster, minutes
         path = f"{folder / 'bin'}:{cluster.path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = os.environ | {
             "PATH": path,
@@ -78,7 +84,11 @@ class Job:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "snakemake", *SLURM, "--set-resources", "train:gpu=1"]
-        command += ["--", f"results/smoke/runs/{RUN}/manifest.json"]
+        command += [
+            f"train:runtime={self.minutes}",
+            "--",
+            f"results/smoke/runs/{RUN}/manifest.json",
+        ]
         self.log = self.folder / f"snakemake.{time.monotonic_ns()}.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
@@ -136,8 +146,8 @@ def job(prepared, tmp_path, cluster):
     """Makes a job, and ends it whatever happens."""
     made: list[Job] = []
 
-    def make(seconds: float = 0.5, **variables: str) -> Job:
-        made.append(Job(prepared, tmp_path / "project", cluster, seconds, **variables))
+    def make(seconds: float = 0.5, **options) -> Job:
+        made.append(Job(prepared, tmp_path / "project", cluster, seconds, **options))
         return made[0]
 
     yield make
@@ -172,7 +182,7 @@ def test_a_training_that_fails_is_submitted_again(job, undisturbed):
 
 def test_a_training_whose_job_is_about_to_end_saves_first(job, undisturbed):
     """48 s of steps in jobs of a minute, of which half is the notice."""
-    one = job(seconds=4)
+    one = job(seconds=4, minutes=1)
     assert one.result() == undisturbed
     assert one.attempts >= 2
     logs = "".join(file.read_text() for file in one.folder.glob("results/slurm/**/*.log"))
@@ -184,7 +194,7 @@ def test_a_training_whose_job_is_about_to_end_saves_first(job, undisturbed):
 
 def test_walltime_that_ends_within_a_step(job, undisturbed):
     """The stand-in does not listen at first, as in a step longer than the notice: TIMEOUT."""
-    one = job(seconds=6, FAKE_FAULT="deaf")
+    one = job(seconds=6, minutes=1, FAKE_FAULT="deaf")
     assert one.result() == undisturbed
     assert one.attempts >= 2
     assert "status is: 'TIMEOUT'" in one.log.read_text()
@@ -218,8 +228,8 @@ def test_slurmd_killed_and_restarted(job, undisturbed, cluster):
 
 def test_snakemake_killed_while_its_job_goes_on(job, undisturbed):
     """The second job waits for the first, which the new Snakemake does not know."""
-    one = job(seconds=1.5)
-    one.until_step(2)
+    one = job(seconds=5)
+    one.until_step(1)
     os.killpg(one.process.pid, signal.SIGKILL)
     one.process.wait()
     unlock = [sys.executable, "-m", "snakemake", *SLURM, "--unlock"]
