@@ -47,7 +47,8 @@ def locked(folder: Path, wait: bool = False) -> Iterator[int]:
                 told = True
             time.sleep(WAIT_SECONDS)
         lock.truncate(0)
-        lock.write(json.dumps(this_process()))
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        lock.write(json.dumps({**this_process(), "since": since}))
         lock.flush()
         yield lock.fileno()
 
@@ -70,7 +71,6 @@ def this_process() -> dict:
         "pid": os.getpid(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
