@@ -38,7 +38,7 @@ RUNS = experiments.runs(config)
 os.environ["MLFLOW_TRACKING_URI"] = experiments.tracking_uri(config)
 os.environ["MLFLOW_EXPERIMENT_NAME"] = f"lens-{config['scale']}"
 # What fits into a GPU moves no result either.
-os.environ["LENS_GPU"] = json.dumps(config["train"]["gpu"])
+os.environ.update(LENS_GPU=json.dumps(config["train"]["gpu"]))
 
 
 envvars:
