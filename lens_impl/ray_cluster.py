@@ -9,6 +9,7 @@ ended: by itself, or by Slurm with the job.
 
 import argparse
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -25,13 +26,18 @@ from lens_impl.slurm import without_amd
 JOIN_SECONDS = 180.0
 
 
+def secret() -> dict[str, str]:
+    """Environment that lets only its holders into a Ray cluster: others can reach its ports."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
 @contextmanager
 def ray_cluster(
     nodes: int, cpus: int, gpus: int, environment: dict[str, str], log: Path
 ) -> Iterator[str]:
     """The address of a Ray cluster with `cpus` and `gpus` on each node; UserError outside Slurm.
 
-    environment: of Ray's processes on all nodes. log: what they print.
+    environment: of Ray's processes on all nodes, with `secret()`. log: what they print.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if not job or not shutil.which("srun"):

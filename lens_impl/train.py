@@ -33,7 +33,7 @@ from lens_impl.configuration import MINIMUM_FREE_BYTES
 from lens_impl.errors import run_cli
 from lens_impl.experiments import checkpoint_hash
 from lens_impl.files import fingerprint, read_jsonl, write_json, write_jsonl, write_parquet
-from lens_impl.ray_cluster import ray_cluster
+from lens_impl.ray_cluster import ray_cluster, secret
 from lens_impl.slurm import Deadline, without_amd
 from lens_impl.tracking import git_state, try_mirror, versions
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
@@ -122,6 +122,7 @@ def train(
         values = environment(settings, ray_folder)
         ray = {"nodes": nodes, **each, "address": "local"}
         if nodes > 1:
+            values |= secret()
             cluster = ray_cluster(nodes, **each, environment=values, log=output.with_suffix(".ray"))
             ray["address"] = several_nodes.enter_context(cluster)
         overrides = verl_overrides(settings, schedule, paths, step)

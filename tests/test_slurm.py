@@ -185,7 +185,9 @@ def test_a_training_whose_job_is_about_to_end_saves_first(job, undisturbed):
     one = job(seconds=4, minutes=1)
     assert one.result() == undisturbed
     assert one.attempts >= 2
-    logs = "".join(file.read_text() for file in one.folder.glob("results/slurm/**/*.log"))
+    # Slurm's files of the jobs that failed, and the log of the last.
+    files = one.folder.glob("results/s*/**/*.log")
+    logs = "".join(file.read_text() for file in files)
     assert "the Slurm job is about to end: ends this step, saves, and leaves" in logs
     # The step in which it was told to stop, and no multiple of checkpoint_every.
     steps = {int(step) for step in re.findall(r"resumes after step (\d+)", logs)}
