@@ -1,6 +1,9 @@
 # make reproduce    the whole paper as a toy: tables, figures, summary, report (scale tiny)
 # make smoke        the same workflow in minutes, to see that everything runs
 # make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
+# make seeds        GRPO and LENS from five seeds, other alphas: docs/tiny/seeds.md (hours)
+# make docs-tiny    docs/tiny/ from results/tiny: tables, figures, commit, machine
+# make methods      every method once, on one mix and seed, side by side
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
 # make test, test-fast, check    tests, those without real workflows, format and lint
@@ -28,7 +31,8 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }
 
-.PHONY: reproduce smoke rerun show report mlflow venv test test-fast check slurm-test gpu-check lock clean
+.PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
+	slurm-test gpu-check lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -43,6 +47,21 @@ rerun: venv
 	&& { $(LOCKED) sh -c "rm -rf $$(dirname $$manifest)/checkpoints && exec \
 		$(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all" || $(BUSY); }
 	@$(MAKE) --no-print-directory report show
+
+# Only what the comparison needs; trainings that `make reproduce` has made are not made again.
+seeds: venv
+	@$(LOCKED) $(SNAKEMAKE) --configfile config/experiments/seeds.yaml --nolock --cores $(CORES) \
+		-- $(RESULTS)/tables/seeds.md || $(BUSY)
+	@cp $(RESULTS)/tables/seeds.md docs/tiny/seeds.md
+	@cat docs/tiny/seeds.md
+
+docs-tiny: venv
+	@$(IN_VENV) python -m lens_impl.example --results results/tiny --out docs/tiny
+
+methods: venv
+	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) \
+		--configfile config/experiments/methods.yaml -- methods || $(BUSY)
+	@cat $(RESULTS)/tables/methods.md
 
 show:
 	@cat $(RESULTS)/summary.md

@@ -18,6 +18,7 @@ include: "rules/evaluate.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/tracking.smk"
+include: "rules/notebooks.smk"
 
 
 rule all:
@@ -31,3 +32,4 @@ rule all:
         rules.figures.input,
         "results/<scale>/summary.md",
         "results/<scale>/mlflow.mirror.json",
+        rules.notebooks.input,

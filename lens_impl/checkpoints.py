@@ -2,6 +2,7 @@
 
 LOCK            held (flock) by the supervisor and by verl's process; says who holds it
 request.json    what verl's process was started with
+verl_config.json  the configuration that verl's workers were given, all values resolved
 inputs.json     sizes and times of the data and model files that it was started with
 attempts/       verl's output, one file an attempt
 metrics.jsonl   one line a step; validation/ and rollouts/ hold one file a step

@@ -55,6 +55,12 @@ def check(config: dict) -> None:
     """Raise a UserError that names the first thing wrong with a configuration."""
     _check_schema(config["methods"], "methods.schema.yaml", "config/methods.yaml: ")
     _check_schema(config, "config.schema.yaml", "config: ")
+    for name, method in config["methods"].items():
+        if method.get("keep", "all") != "all" and method.get("loss") != "token-mean":
+            raise UserError(
+                f"config/methods.yaml: {name}.keep is {method['keep']!r}, which needs "
+                "loss: token-mean. Hint: the other losses divide by the number of all responses."
+            )
     train, evaluate = config["train"], config["evaluate"]
     if train["prompts_per_rollout"] % train["prompts_per_update"]:
         raise UserError(
@@ -89,6 +95,12 @@ def check(config: dict) -> None:
                         f"config: experiments[{place}] names the {kind} {value!r}, "
                         f"but it must be {choice(value, names)}"
                     )
+    made = [name for name, model in config["models"].items() if model["source"] == "pretrain"]
+    if made and "tiny_problems" not in config:
+        raise UserError(
+            f"config: models.{made[0]}.source is 'pretrain', but there are no tiny_problems to "
+            "train it on. Hint: give tiny_problems, or take another source."
+        )
     raw = config["data"]["local_dir"]
     if raw is not None and not Path(raw).is_dir():
         raise UserError(

@@ -10,6 +10,16 @@ METHOD_NAMES = {
     "lens": "LENS",
     "lens-mixed-only": "LENS with only mixed groups",
     "lens-negative-only": "LENS with only negative groups",
+    "dr-grpo": "Dr. GRPO",
+    "dapo": "DAPO",
+    "ngrpo": "NGRPO",
+    "psr": "PSR",
+    "nsr": "NSR",
+    "w-reinforce": "W-REINFORCE",
+    "rl-zvp": "RL-ZVP",
+    "asym-re": "AsymRE",
+    "lens-alpha-1": "LENS, alpha 1",
+    "lens-alpha-4": "LENS, alpha 4",
 }
 TOY_SCALES = ("smoke", "tiny")  # their models are not the paper's
 
@@ -19,10 +29,31 @@ def method_name(method: str) -> str:
     return METHOD_NAMES.get(method, method)
 
 
-def grid(header: list[str], rows: list[list[str]]) -> str:
-    """A markdown table whose columns also line up in a terminal."""
-    alignment = ["left", *["right"] * (len(header) - 1)]
-    return tabulate(rows, header, tablefmt="pipe", disable_numparse=True, colalign=alignment)
+def grid(header: list[str], rows: list[list[str]], text: tuple[int, ...] = (0,)) -> str:
+    """A markdown table whose columns also line up in a terminal; `text`: columns of words."""
+    return tabulate(
+        rows, header, tablefmt="pipe", disable_numparse=True, colalign=_alignment(header, text)
+    )
+
+
+def _alignment(header: list[str], text: tuple[int, ...]) -> list[str]:
+    return ["left" if column in text else "right" for column in range(len(header))]
+
+
+def latex(header: list[str], rows: list[list[str]], text: tuple[int, ...] = (0,)) -> str:
+    """A LaTeX tabular in the style of booktabs, special characters escaped."""
+    return tabulate(
+        rows,
+        header,
+        tablefmt="latex_booktabs",
+        disable_numparse=True,
+        colalign=_alignment(header, text),
+    ).replace("±", r"$\pm$")
+
+
+def p_value(p: float) -> str:
+    """Two digits; what the resampling cannot tell apart is below .001."""
+    return "<.001" if p < 0.001 else f"{p:.3f}"
 
 
 def wrap(text: str) -> str:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Wrong input. The message says what failed, the value, what is allowed, what to do next."""
 
 

@@ -1,47 +1,43 @@
 """Figures 2, 4, 5 and 6 of the paper, drawn from the runs' files alone.
 
-Colours are Okabe and Ito's; line style and marker tell the methods apart in grey. The same files
-give the same bytes.
+Bold lines are means over seeds, thin lines single seeds, bands 95 % intervals of the mean over
+problems (not over seeds: those are the thin lines). The paper's values are hollow.
 
     python -m lens_impl.figures figure5_math_dapo --runs JSON --results DIR --scale tiny \\
-        --out-pdf X --out-png Y
+        --paper config/paper_numbers.yaml --out-pdf X --out-png Y
 """
 
 import argparse
 import json
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lens_impl.display import TOY_SCALES, method_name
+from lens_impl import figures_beyond
+from lens_impl.configuration import read_yaml
+from lens_impl.display import method_name
 from lens_impl.errors import run_cli
 from lens_impl.evaluate import HARD_LEVELS, read_parquet
-from lens_impl.files import read_jsonl, write_atomically
+from lens_impl.figure_style import (
+    HOLLOW,
+    context,
+    count,
+    label,
+    legend_above,
+    mean_line,
+    method_styles,
+    new_figure,
+    say_empty,
+    scale_note,
+)
+from lens_impl.files import read_json, read_jsonl, write_atomically
 from lens_impl.statistics import bootstrap_interval
+from lens_impl.verdicts import paper_rows
 
-STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4,
-    "pdf.fonttype": 42,
-    "figure.dpi": 100,
-    "savefig.dpi": 200,
-}
-METHOD_STYLES = {
-    "grpo": {"color": "#D55E00", "linestyle": "--", "marker": "s"},
-    "lens": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
-}
+CURVE_METHODS = ("grpo", "lens")  # Figures 5 and 6
 PANELS = {"all levels": None, "Levels 4-5": HARD_LEVELS}
 MODEL_STYLES = (
     {"color": "#D55E00", "linestyle": "-"},
@@ -51,35 +47,42 @@ MODEL_STYLES = (
 )
 
 
-def figure2_negative_ratio(results: Path, runs: list[dict], scale: str) -> Figure:
+def figure2_negative_ratio(results: Path, runs: list[dict], scale: str, paper: dict) -> Figure:
     """Share of all-wrong groups against step, GRPO on MATH + NuminaMath 1.5; a line a model."""
-    figure, axes = _figure(1, 1, (4.8, 3.2), _note(scale))
+    figure, axes = new_figure(1, 1, (4.8, 3.6), scale_note(scale))
     ax = axes[0, 0]
     ax.set(xlabel="step (rollout batch)", ylabel="all-wrong groups (%)")
     chosen = _select(runs, "math-numina", ["grpo"])
     if not chosen:
-        _say_empty(ax, "GRPO on math-numina", scale)
+        say_empty(ax, "GRPO on math-numina", scale)
         return figure
+    last = 1
     for (model, members), style in zip(_by(chosen, "model").items(), MODEL_STYLES, strict=False):
         shares = pd.DataFrame({run["seed"]: _all_wrong(results, run["run"]) for run in members})
         shares = 100 * shares
-        settings = _settings(results, members[0]["run"])
+        settings = read_json(results / "runs" / members[0]["run"] / "config.json")["settings"]
         ax.plot(shares.index, shares, color=style["color"], linewidth=0.6, alpha=0.45)
         window = max(1, len(shares) // 10)
         smooth = shares.mean(axis=1).rolling(window, center=True, min_periods=1).mean()
-        label = (
+        name = (
             f"{model}: {settings['prompts_per_rollout']} groups a step, "
-            f"G = {settings['group_size']}, {_count(len(members), 'seed')}"
+            f"G = {settings['group_size']}, {count(len(members), 'seed')}"
+            f" (bold: mean of {count(window, 'step')})"
         )
-        ax.plot(smooth.index, smooth, **style, label=f"{label}\n(bold: mean of {window} steps)")
+        ax.plot(smooth.index, smooth, **style, label=name)
+        last = max(last, shares.index[-1])
+    theirs = paper["figures"]["figure2_negative_ratio"]
+    ends = [theirs["all_wrong_early"], theirs["all_wrong_end"]]
+    name = f"paper: {theirs['model']}, start and end"
+    ax.plot([1, last], ends, marker="D", color="0.2", **HOLLOW, label=name, clip_on=False)
     ax.set_ylim(0, None)
-    ax.legend(loc="best")
+    legend_above(figure, columns=1)
     return figure
 
 
-def figure4_weight(results: Path, runs: list[dict], scale: str) -> Figure:
+def figure4_weight(results: Path, runs: list[dict], scale: str, paper: dict) -> Figure:
     """The weight of a wrong answer, w(z) = -log(1 - z) / z - 1 (eq. 13). A formula: no run."""
-    figure, axes = _figure(1, 1, (4.8, 3.2), "a formula (eq. 13): the same at every scale")
+    figure, axes = new_figure(1, 1, (4.8, 3.2), "a formula (eq. 13): the same at every scale")
     ax = axes[0, 0]
     z = np.linspace(0.001, 0.999, 999)
     ax.plot(z, weight(z), color="#0072B2")
@@ -95,47 +98,51 @@ def weight(z: np.ndarray) -> np.ndarray:
     return -np.log1p(-z) / z - 1
 
 
-def figure5_math_dapo(results: Path, runs: list[dict], scale: str) -> Figure:
-    return _curves(results, _select(runs, "math-dapo", METHOD_STYLES), "math-dapo", scale)
+def figure5_math_dapo(results: Path, runs: list[dict], scale: str, paper: dict) -> Figure:
+    return _curves(results, _select(runs, "math-dapo", CURVE_METHODS), "table1", scale, paper)
 
 
-def figure6_math_numina(results: Path, runs: list[dict], scale: str) -> Figure:
-    return _curves(results, _select(runs, "math-numina", METHOD_STYLES), "math-numina", scale)
+def figure6_math_numina(results: Path, runs: list[dict], scale: str, paper: dict) -> Figure:
+    return _curves(results, _select(runs, "math-numina", CURVE_METHODS), "table3", scale, paper)
 
 
-def _curves(results: Path, runs: list[dict], mix: str, scale: str) -> Figure:
-    """Accuracy over all validation samples against step: all levels | Levels 4-5.
+def _curves(results: Path, runs: list[dict], table: str, scale: str, paper: dict) -> Figure:
+    """Accuracy over all validation samples against step: all levels | Levels 4-5; a row a model.
 
-    A row a model. Bold: mean over seeds; band: its 95 % bootstrap interval over problems and seeds;
-    thin: each seed.
+    Hollow: Pass@1 of the paper's table, which is the accuracy at its training's end, where the
+    model is the paper's.
     """
     models = _by(runs, "model")
     rows = max(1, len(models))
-    figure, axes = _figure(rows, 2, (7.2, 0.5 + 2.6 * rows), _note(scale))
+    figure, axes = new_figure(rows, 2, (7.2, 0.8 + 2.6 * rows), scale_note(scale))
     if not models:
         for ax in axes[0]:
-            _say_empty(ax, f"GRPO or LENS on {mix}", scale)
+            say_empty(ax, f"GRPO or LENS on {paper['tables'][table]['mix']}", scale)
+    published = paper_rows(paper, table)
+    published = published[published["k"] == 1].set_index(["model", "method"])["estimate"]
     for row, (model, members) in zip(axes, models.items(), strict=False):
-        curves = {run["run"]: _read_curves(results, run["run"]) for run in members}
+        curves = {run["run"]: read_curves(results, run["run"]) for run in members}
         for ax, (name, levels) in zip(row, PANELS.items(), strict=True):
             for method, seeds in _by(members, "method").items():
                 accuracy = pd.concat(
                     {run["seed"]: _accuracy(curves[run["run"]], levels) for run in seeds}, axis=1
                 )
                 _draw_method(ax, accuracy, method)
-            problems, n = accuracy.index.get_level_values("problem_id").nunique(), _n(curves)
+                place = (paper["models"].get(model), method)
+                if levels is None and place in published.index:
+                    _hollow(ax, accuracy, method, published[place])
+            # verl draws the validation problems by seed, so two seeds share only part of them.
+            problems = accuracy.iloc[:, 0].dropna().groupby("step").size().iloc[0]
+            n = int(next(iter(curves.values()))["n"].iloc[0])
             ax.set_title(f"{model}\n{name}: {problems} problems x {n} samples")
             ax.set(xlabel="step (rollout batch)", ylabel="accuracy (%)")
-        row[0].legend(loc="lower right")
+    legend_above(figure)
     return figure
 
 
-def _read_curves(results: Path, run: str) -> pd.DataFrame:
+def read_curves(results: Path, run: str) -> pd.DataFrame:
+    """Columns step, problem_id, level, n, correct of a training's validations."""
     return read_parquet(results / "runs" / run / "curves.parquet")
-
-
-def _n(curves: dict[str, pd.DataFrame]) -> int:
-    return int(next(iter(curves.values()))["n"].iloc[0])
 
 
 def _accuracy(curves: pd.DataFrame, levels: tuple | None) -> pd.Series:
@@ -148,42 +155,21 @@ def _accuracy(curves: pd.DataFrame, levels: tuple | None) -> pd.Series:
 
 def _draw_method(ax: Axes, accuracy: pd.DataFrame, method: str) -> None:
     """accuracy: [(step, problem), seed] in %."""
-    style = METHOD_STYLES[method]
     by_seed = accuracy.groupby("step").mean()
-    intervals = [bootstrap_interval(rows.to_numpy().T) for _, rows in accuracy.groupby("step")]
-    bounds = np.array([(interval.low, interval.high) for interval in intervals])
-    label = f"{method_name(method)} ({_count(accuracy.shape[1], 'seed')})"
-    ax.fill_between(by_seed.index, *bounds.T, color=style["color"], alpha=0.13, linewidth=0)
-    if accuracy.shape[1] > 1:
-        thin = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 0.6}
-        ax.plot(by_seed.index, by_seed, **thin, alpha=0.7)
-    # Few markers, so that the line styles can be told apart between them.
-    every = max(1, len(by_seed) // 8)
-    ax.plot(by_seed.index, by_seed.mean(axis=1), **style, markevery=every, label=label)
+    of_seeds = accuracy.mean(axis=1).groupby("step")
+    intervals = [bootstrap_interval(rows.to_numpy()) for _, rows in of_seeds]
+    band = np.array([(interval.low, interval.high) for interval in intervals]).T
+    style = method_styles([method])[method]
+    name = label(method, accuracy.shape[1])
+    mean_line(ax, by_seed.index, by_seed.to_numpy(), style, name, band)
 
 
-def _figure(rows: int, columns: int, size: tuple, note: str) -> tuple[Figure, np.ndarray]:
-    # A Figure of its own, not pyplot's: no global state, and no display is looked for.
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    figure.supxlabel(note, fontsize=8, style="italic", color="0.3")
-    return figure, axes
-
-
-def _note(scale: str) -> str:
-    if scale in TOY_SCALES:
-        return f"{scale} scale: designed toy, not the paper's models"
-    return f"scale {scale}"
-
-
-def _say_empty(ax: Axes, what: str, scale: str) -> None:
-    text = f"no run of {what}\nat scale {scale}"
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
-    ax.set_axis_off()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+def _hollow(ax: Axes, accuracy: pd.DataFrame, method: str, value: float) -> None:
+    style = method_styles([method])[method]
+    last = accuracy.index.get_level_values("step").max()
+    name = f"paper's {method_name(method)} at its end"
+    marker = {"marker": style["marker"], "color": style["color"]}
+    ax.plot([last], [value], **marker, **HOLLOW, label=name, clip_on=False)
 
 
 def _select(runs: list[dict], mix: str, methods) -> list[dict]:
@@ -202,16 +188,16 @@ def _all_wrong(results: Path, run: str) -> pd.Series:
     return pd.Series({line["step"]: line["groups_all_wrong"] for line in lines})
 
 
-def _settings(results: Path, run: str) -> dict:
-    path = results / "runs" / run / "config.json"
-    return json.loads(path.read_text(encoding="utf-8"))["settings"]
-
-
 FIGURES = {
     "figure2_negative_ratio": figure2_negative_ratio,
     "figure4_weight": figure4_weight,
     "figure5_math_dapo": figure5_math_dapo,
     "figure6_math_numina": figure6_math_numina,
+    "pass_at_k_by_level": figures_beyond.pass_at_k_by_level,
+    "gain_by_level": figures_beyond.gain_by_level,
+    "reliability": figures_beyond.reliability,
+    "negative_mass": figures_beyond.negative_mass,
+    "rescued": figures_beyond.rescued,
 }
 
 
@@ -221,11 +207,13 @@ def main() -> None:
     parser.add_argument("--runs", type=json.loads, required=True, help="JSON list of runs")
     parser.add_argument("--results", type=Path, required=True, help="results/{scale}")
     parser.add_argument("--scale", required=True)
+    parser.add_argument("--paper", type=Path, required=True, help="config/paper_numbers.yaml")
     parser.add_argument("--out-pdf", type=Path, required=True)
     parser.add_argument("--out-png", type=Path, required=True)
     args = parser.parse_args()
-    with matplotlib.rc_context(STYLE):
-        figure = FIGURES[args.figure](args.results, args.runs, args.scale)
+    with context():
+        paper = read_yaml(args.paper)
+        figure = FIGURES[args.figure](args.results, args.runs, args.scale, paper)
         # No creation date, so that the same files give the same bytes.
         write_atomically(
             args.out_pdf, lambda path: figure.savefig(path, metadata={"CreationDate": None})

@@ -60,6 +60,10 @@ def fingerprint(*paths: Path) -> dict:
     return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
+def read_json(path: Path | str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def stable_hash(*parts: object) -> int:
     """A 63-bit integer from the text of `parts`, the same in every process (sha256)."""
     digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()

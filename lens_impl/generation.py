@@ -23,13 +23,6 @@ class Completion:
     finished: bool  # False: cut off at max_new_tokens
 
 
-def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
-    """The one way in which chat messages become a prompt's tokens."""
-    return tokenizer.apply_chat_template(
-        list(messages), add_generation_prompt=True, tokenize=True, return_dict=False
-    )
-
-
 def sample(
     model,
     prompts: list[list[int]],

@@ -7,10 +7,16 @@ Deviations from calling Math-Verify 0.9.0 directly:
 - Of several boxes the last decides. Math-Verify joins neighbouring boxes to a set, so a corrected
   answer ("\\boxed{5}. No: \\boxed{7}") would be wrong.
 - A gold answer that Math-Verify cannot parse is `bad_gold` for every response. Math-Verify would
-  compare what is left as strings: for the gold "a + b + c" that is "a +".
+  compare what is left as strings: for the gold "a + b + c" that is "a +". The preparation of the
+  data reports such answers. An ellipsis counts as not parseable too: Math-Verify keeps the number
+  before it and forgets the rest.
+- Two exact numbers that Math-Verify calls equal since one of them vanishes beside 1 are `wrong`
+  (1/2004! and 1/2006!).
 - Time limits end a worker process. Math-Verify's own are signals, which need the main thread and
   count an answer that ran out of time as wrong.
 - Plain integers are compared without Math-Verify; tests hold that the verdict is the same.
+
+docs/grading.md lists what is known to be graded wrongly, and which of it is guarded against.
 """
 
 import os
@@ -27,16 +33,21 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 from cachetools import LRUCache
+from tqdm import tqdm
 
 from lens_impl.errors import UserError
 
 _PLAIN_INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
 # Math-Verify finds no answer in a text that has none of these.
 _MAY_HOLD_ANSWER = re.compile(r"[\d$\\\[]")
-_BRACES = re.compile(r"\\boxed\s*\{|\\\\(?!boxed)|\\[{}]|[{}]")
+_BRACES = re.compile(r"(\{)|(\})|(\\boxed\s*\{)|\\\\(?!boxed)|\\[{}]")
+_BARE, _CLOSE, _BOX = 1, 2, 3  # the groups of _BRACES
 _WORKER_SCRIPT = Path(__file__).with_name("grading_worker.py")
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _CACHED_TEXT_LENGTH = 1000  # longer texts are whole responses, which hardly ever repeat
+_PROGRESS_FROM = 2000  # open pairs; fewer take seconds
+# A worker that uses no processor time at all, for instance a stopped one, is ended by the clock.
+_WALL_FACTOR, _WALL_EXTRA_S = 4, 30
 
 _cache: LRUCache = LRUCache(maxsize=10_000)
 _cache_lock = threading.Lock()
@@ -75,8 +86,9 @@ def grade_many(
 
     Equal (gold, answer) pairs are judged once. What integers and the cache do not settle goes to
     worker processes: at most `workers`, at most one a usable core (the default), started when
-    needed and kept for the next call. timeout_s: processor seconds for one pair; past it the pair
-    is `timeout` and only its own worker ends. UserError for unequal lengths and useless limits.
+    needed, kept for the next call and replaced when they have grown. timeout_s: processor seconds
+    for one pair; past it the pair is `timeout` and only its own worker ends. Many open pairs show
+    their progress on stderr. UserError for unequal lengths and useless limits.
     """
     if len(golds) != len(responses):
         raise UserError(f"grading: {len(golds)} gold answers for {len(responses)} responses")
@@ -89,7 +101,14 @@ def grade_many(
     open_pairs = [pair for pair, known in grades.items() if known is None]
     if open_pairs:
         with ThreadPoolExecutor(min(workers or _CORES, len(open_pairs))) as threads:
-            verdicts = threads.map(partial(_judge, timeout_s=timeout_s), open_pairs)
+            verdicts = tqdm(
+                threads.map(partial(_judge, timeout_s=timeout_s), open_pairs),
+                desc="grading",
+                unit=" answers",
+                total=len(open_pairs),
+                mininterval=5,
+                disable=len(open_pairs) < _PROGRESS_FROM,
+            )
             grades.update(zip(open_pairs, verdicts, strict=True))
     return [grades[pair] for pair in pairs]
 
@@ -106,16 +125,22 @@ def _pair(gold: str, response: str) -> tuple[str, str, bool]:
 
 def _boxed(text: str) -> str | None:
     """Content of the last \\boxed{...} whose braces close; None without one."""
-    opened: list[re.Match] = []
+    first = text.find("\\boxed")
+    if first < 0:
+        return None
+    opened: list[tuple[int, int]] = []  # start and end of a box's opening; -1, -1 of a bare brace
     last_start, content = -1, None
-    for mark in _BRACES.finditer(text):
-        if mark[0].endswith("{") and mark[0] != r"\{":
-            opened.append(mark)
-        elif mark[0] == "}" and opened:
-            opening = opened.pop()
-            if opening[0] != "{" and opening.start() > last_start:
-                last_start, content = opening.start(), text[opening.end() : mark.start()]
-    return None if content is None else content.strip()
+    for mark in _BRACES.finditer(text, first):
+        kind = mark.lastindex
+        if kind == _BARE:
+            opened.append((-1, -1))
+        elif kind == _BOX:
+            opened.append(mark.span())
+        elif kind == _CLOSE and opened:
+            start, end = opened.pop()
+            if start > last_start:
+                last_start, content = start, (end, mark.start())
+    return None if content is None else text[slice(*content)].strip()
 
 
 def _shortcut(gold: str, text: str, is_boxed: bool) -> Grade | None:
@@ -173,12 +198,20 @@ def _ask_worker(gold: str, text: str, timeout_s: float) -> tuple[str, str | None
     worker = _take_worker()
     try:
         worker.connection.send((gold, text, timeout_s))
-        reply = worker.connection.recv()
+        if not worker.connection.poll(_WALL_FACTOR * timeout_s + _WALL_EXTRA_S):
+            worker.process.kill()
+            worker.process.wait()
+            return "timeout", None
+        status, extracted, has_grown = worker.connection.recv()
     except (EOFError, ConnectionError):
         ended_by_timer = worker.process.wait() == -signal.SIGPROF
         return ("timeout" if ended_by_timer else "error"), None
-    _idle.append(worker)
-    return reply
+    if has_grown:
+        worker.connection.close()
+        worker.process.wait()
+    else:
+        _idle.append(worker)
+    return status, extracted
 
 
 def _take_worker() -> _Worker:

@@ -10,16 +10,18 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from lens_impl.data.prompts import TEMPLATES, apply_template
 from lens_impl.errors import UserError, run_cli
 
 # No second copy of the weights in another format, as Llama's repository has it.
 PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*"]
 
 
-def fetch_model(repo: str, revision: str, folder: Path) -> None:
+def fetch_model(repo: str, revision: str, template: str, folder: Path) -> None:
     """Make `folder` with links to the files of a model; UserError where the hub does not give it.
 
-    repo: owner/name; revision: a commit. What a broken download has got is kept and gone on from.
+    repo: owner/name; revision: a commit; template: of prompts.TEMPLATES, which the folder's
+    tokenizer gets. What a broken download has got is kept and gone on from.
     """
     import httpx
     from huggingface_hub import snapshot_download
@@ -60,6 +62,7 @@ def fetch_model(repo: str, revision: str, folder: Path) -> None:
         temporary.mkdir(parents=True)
         for file in sorted(cached.iterdir()):
             (temporary / file.name).symlink_to(file.resolve())
+        apply_template(temporary, template)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     finally:
@@ -70,9 +73,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repo", required=True, help="owner/name")
     parser.add_argument("--revision", required=True, help="a commit")
+    parser.add_argument("--template", required=True, help=", ".join(TEMPLATES))
     parser.add_argument("--out", required=True, type=Path)
     arguments = parser.parse_args()
-    fetch_model(arguments.repo, arguments.revision, arguments.out)
+    fetch_model(arguments.repo, arguments.revision, arguments.template, arguments.out)
 
 
 if __name__ == "__main__":

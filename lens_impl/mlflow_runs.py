@@ -17,10 +17,17 @@ METRIC_NAMES = {
     "groups_all_wrong": "groups/all_wrong",
     "groups_mixed": "groups/mixed",
     "groups_all_correct": "groups/all_correct",
+    "groups_sampled": "groups/sampled",
+    "groups_dropped": "groups/dropped",
     "confidence_correct": "confidence/correct",
     "confidence_wrong": "confidence/wrong",
+    "confidence_gap": "confidence/gap",
+    "calibration_error": "confidence/calibration_error",
     "advantage_mixed": "advantage/mixed",
     "advantage_negative": "advantage/negative",
+    "advantage_mass_mixed": "advantage/mass_mixed",
+    "advantage_mass_all_wrong": "advantage/mass_all_wrong",
+    "advantage_mass_all_correct": "advantage/mass_all_correct",
     "gradient_relevant": "advantage/gradient_relevant",
     "entropy": "policy/entropy",
     "clip_fraction": "policy/clip_fraction",
@@ -33,6 +40,7 @@ METRIC_NAMES = {
 }
 LAST_STEP = "progress/step"  # its latest value is the last step that MLflow has
 LAST_VALIDATION = "progress/validation_step"
+FOLDER_TAG = "lens.checkpoints"  # the folder that a training's MLflow run belongs to
 METRICS_A_BATCH = 1000  # MLflow's limit
 PARAMS_A_BATCH = 100  # MLflow's limit
 
@@ -49,7 +57,10 @@ def init(uri: str, experiment: str) -> str:
     found = client.get_experiment_by_name(experiment)
     if found is not None:
         return found.experiment_id
-    return client.create_experiment(experiment, artifact_location=_artifact_location(uri))
+    # Else the page greets with tools for language-model applications.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    location = _artifact_location(uri)
+    return client.create_experiment(experiment, artifact_location=location, tags=tags)
 
 
 def _artifact_location(uri: str) -> str | None:
@@ -60,11 +71,17 @@ def _artifact_location(uri: str) -> str | None:
 
 
 def start_run(
-    uri: str, experiment: str, id_file: Path, name: str, known_id: str | None = None
+    uri: str,
+    experiment: str,
+    id_file: Path,
+    name: str,
+    known_id: str | None = None,
+    started: int | None = None,
 ) -> str:
     """Resume the MLflow run whose id is in `id_file` (or is `known_id`), or create one.
 
     An id that this MLflow does not know (another server, a deleted database) is replaced.
+    started: milliseconds since 1970 of a run that is created after its time.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -78,7 +95,9 @@ def start_run(
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    run_id = client.create_run(init(uri, experiment), run_name=name).info.run_id
+    # By its folder, since a server that died may have created a run and not said so.
+    tags = {FOLDER_TAG: str(id_file.parent.resolve())}
+    run_id = find_or_create(client, init(uri, experiment), name, tags, started)
     write_text(id_file, run_id + "\n")
     return run_id
 
@@ -166,10 +185,12 @@ def flatten(config: dict, prefix: str = "") -> dict:
     return flat
 
 
-def find_or_create(client, experiment_id: str, name: str, tags: dict[str, str]) -> str:
+def find_or_create(
+    client, experiment_id: str, name: str, tags: dict[str, str], started: int | None = None
+) -> str:
     """The id of the run with these tags."""
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     found = client.search_runs([experiment_id], wanted, max_results=1)
     if found:
         return found[0].info.run_id
-    return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+    return client.create_run(experiment_id, started, tags, name).info.run_id

@@ -38,7 +38,7 @@ def sampler(model: Path, config: dict) -> Sampler:
 
 
 def _repeated_prompts(tokenizer, messages: Iterable, n: int) -> list[list[int]]:
-    from lens_impl.generation import prompt_ids
+    from lens_impl.data.prompts import prompt_ids
 
     return [ids for message in messages for ids in [prompt_ids(tokenizer, message)] * n]
 

@@ -1,20 +1,20 @@
-"""The summary page of a scale: tables, trainings, code version, base models."""
+"""The summary page of a scale: does it agree with the paper, what was trained, by which code."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from lens_impl.display import TOY_SCALES, grid, method_name, wrap
 from lens_impl.evaluate import UNJUDGED, read_parquet
-from lens_impl.files import read_jsonl
+from lens_impl.files import read_json, read_jsonl
+from lens_impl.verdicts import collapse_not_run, verdict_rows
 
 ENDS = 5  # the first and the last so many steps of a training are averaged
-LEVELS = ("1", "2", "3", "4", "5", "4-5")
+TABLES = ("table1", "table2", "table3")
 
 
 def summary_markdown(results: Path, runs: list[dict], paper: dict, scale: str) -> str:
-    """Markdown of at most 100 columns from the files of all runs and from tables/*.md."""
+    """One page of markdown, at most 100 columns wide, from all runs' files and tables/*.csv."""
     parts = [f"# LENS reproduction: summary of scale {scale}"]
     if scale in TOY_SCALES:
         parts.append(
@@ -24,36 +24,55 @@ def summary_markdown(results: Path, runs: list[dict], paper: dict, scale: str) -
                 "point; its numbers are not comparable with the paper's.**"
             )
         )
-    manifests = [_manifest(results, run["run"]) for run in runs]
-    parts += ["## Code", _code(runs, manifests)]
-    for table in ("table1", "table2", "table3"):
-        text = (results / "tables" / f"{table}.md").read_text(encoding="utf-8")
-        parts.append(text.strip().replace("## ", "### ").replace("# Table", "## Table"))
-    parts += ["## Trainings", *_trainings(results, runs)]
-    parts += ["## Pass@k by level", *_levels(results, runs)]
+    parts += ["## Does it agree with the paper?", *_verdicts(results, paper)]
+    parts += ["## Pass@k and trainings", *_trainings(results, runs)]
     figure = paper["figures"]["figure2_negative_ratio"]
-    parts += ["## Figure 2: share of all-wrong groups", _all_wrong(results, runs, figure, scale)]
+    parts += ["Share of all-wrong groups (Figure 2):", _all_wrong(results, runs, figure, scale)]
+    parts += ["## Code", _code(results, runs)]
     parts += ["## Samples that the grader could not judge", _unjudged(results, runs)]
-    for path in sorted((results / "models").glob("*.regime.json")):
-        regime = json.loads(path.read_text(encoding="utf-8"))
-        parts += [f"## Base model {path.name.removesuffix('.regime.json')}", *_regime(regime)]
     return "\n\n".join(parts) + "\n"
 
 
-def _manifest(results: Path, run: str) -> dict:
-    return json.loads((results / "runs" / run / "manifest.json").read_text(encoding="utf-8"))
+def _verdicts(results: Path, paper: dict) -> list[str]:
+    """The gains over GRPO of the paper's tables at the smallest and the largest k."""
+    rows = []
+    for table in TABLES:
+        path = results / "tables" / f"{table}.csv"
+        ours = pd.read_csv(path, dtype={"level": str, "seeds": str}, keep_default_na=False)
+        for column in ("estimate", "low", "high", "p_value", "p_holm"):
+            ours[column] = pd.to_numeric(ours[column])
+        found = verdict_rows(ours, paper, table)
+        found = found[found["k"].isin((paper["k"][0], paper["k"][-1]))]
+        for row in collapse_not_run(found).itertuples():
+            gain = ""
+            if not pd.isna(row.gain):
+                gain = f"{row.gain:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
+            # Models of our own have one line a method; the paper's are named.
+            model = row.paper_model if row.model == "-" else row.model
+            name = f"{table.removeprefix('table')} {model.split('-')[0]}"
+            method = method_name(row.method).replace("LENS with only", "only")
+            rows.append([name, method, str(row.k), gain, row.verdict])
+    header = ["table", "method", "k", "gain over GRPO", "verdict"]
+    return [
+        grid(header, rows, text=(0, 1, 4)),
+        wrap(
+            "Points, paired by problem, with the 95 % interval over problems and seeds. One seed "
+            "says nothing of the spread between trainings, two say little."
+        ),
+    ]
 
 
-def _code(runs: list[dict], manifests: list[dict]) -> str:
+def _code(results: Path, runs: list[dict]) -> str:
     """The commit that trained the runs; what is wrong with it in capitals."""
     by_commit: dict[str, list[str]] = {}
-    for run, manifest in zip(runs, manifests, strict=True):
-        commit = (manifest["git"]["commit"] or "unknown")[:12]
-        by_commit.setdefault(commit, []).append(run["run"])
-    dirty = [run["run"] for run, m in zip(runs, manifests, strict=True) if m["git"]["dirty"]]
+    dirty = []
+    for run in runs:
+        git = read_json(results / "runs" / run["run"] / "manifest.json")["git"]
+        by_commit.setdefault((git["commit"] or "unknown")[:12], []).append(run["run"])
+        dirty += [run["run"]] if git["dirty"] else []
     if len(by_commit) > 1:
         lines = [wrap("MIXED COMMITS: the trainings were not all made by the same code.")]
-        lines += [f"- {commit}: {', '.join(names)}" for commit, names in by_commit.items()]
+        lines += [wrap(f"- {commit}: {', '.join(names)}") for commit, names in by_commit.items()]
     else:
         lines = [f"All {len(runs)} trainings: commit {', '.join(by_commit)}."]
     if dirty:
@@ -61,73 +80,36 @@ def _code(runs: list[dict], manifests: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _by_model(runs: list[dict]) -> dict[str, list[dict]]:
-    models: dict[str, list[dict]] = {}
-    for run in runs:
-        models.setdefault(run["model"], []).append(run)
-    return models
-
-
-def _short(run: dict) -> str:
-    return f"{run['mix']} {run['method']} s{run['seed']}"
-
-
 def _trainings(results: Path, runs: list[dict]) -> list[str]:
-    parts = [
+    """A line a run: Pass@k of its final evaluation, and how its training went."""
+    rows, ks = [], []
+    for name in [*_bases(runs), *(run["run"] for run in runs)]:
+        table = pd.read_csv(results / "runs" / name / "pass_at_k_math.csv", dtype={"level": str})
+        passes = table.set_index(["level", "k"])["estimate"]
+        ks = list(passes["all"].index)
+        chosen = [("all", ks[0]), ("all", ks[-1]), ("4-5", ks[0]), ("4-5", ks[-1])]
+        cells = [f"{100 * passes[key]:.1f}" if key in passes.index else "" for key in chosen]
+        path = results / "runs" / name / "metrics.jsonl"
+        rows.append([name, *cells, *(_training(read_jsonl(path)) if path.is_file() else [""])])
+    header = [f"P@{ks[0]}", f"P@{ks[-1]}", f"4-5 @{ks[0]}", f"@{ks[-1]}"]
+    return [
+        grid(["run", *header, "all-wrong groups"], rows),
         wrap(
-            f"Reward and share of all-wrong groups: means of the first and the last {ENDS} steps. "
-            "Minutes: sum over the steps. P@k: Pass@k in %."
-        )
+            f"P@k: Pass@k in %, on all levels and on Levels 4-5. All-wrong groups: mean of the "
+            f"first and the last {ENDS} steps of the training."
+        ),
     ]
-    for model, members in _by_model(runs).items():
-        rows = []
-        for run in members:
-            metrics = pd.DataFrame(read_jsonl(results / "runs" / run["run"] / "metrics.jsonl"))
-            first, last = metrics.head(ENDS), metrics.tail(ENDS)
-            minutes = sum(seconds["step"] for seconds in metrics["seconds"]) / 60
-            wrong = [100 * part["groups_all_wrong"].mean() for part in (first, last)]
-            passes = _passes(results, run["run"]).loc["all"]
-            rows.append(
-                [
-                    _short(run),
-                    str(len(metrics)),
-                    f"{minutes:.1f}",
-                    f"{first['reward'].mean():.2f} → {last['reward'].mean():.2f}",
-                    f"{wrong[0]:.0f} → {wrong[1]:.0f} %",
-                    f"{100 * passes.iloc[0]:.1f}",
-                    f"{100 * passes.iloc[-1]:.1f}",
-                ]
-            )
-        ks = [f"P@{passes.index[0]}", f"P@{passes.index[-1]}"]
-        header = [model, "steps", "min", "reward", "all-wrong", *ks]
-        parts.append(grid(header, rows))
-    return parts
 
 
-def _passes(results: Path, run: str) -> pd.Series:
-    """Pass@k by (level, k)."""
-    table = pd.read_csv(results / "runs" / run / "pass_at_k_math.csv", dtype={"level": str})
-    return table.set_index(["level", "k"])["estimate"]
+def _training(lines: list[dict]) -> list[str]:
+    metrics = pd.DataFrame(lines)
+    first, last = metrics.head(ENDS), metrics.tail(ENDS)
+    wrong = [100 * part["groups_all_wrong"].mean() for part in (first, last)]
+    return [f"{wrong[0]:.0f}→{wrong[1]:.0f} %"]
 
 
-def _levels(results: Path, runs: list[dict]) -> list[str]:
-    ks = _passes(results, runs[0]["run"])["all"].index
-    parts = [f"Pass@{ks[0]}/Pass@{ks[-1]} in %."]
-    for model, members in _by_model(runs).items():
-        labels = {f"{model}_base": method_name("base")}
-        labels |= {run["run"]: _short(run) for run in members}
-        rows = []
-        for run, label in labels.items():
-            passes = _passes(results, run)
-            cells = [
-                f"{100 * passes[level].iloc[0]:.0f}/{100 * passes[level].iloc[-1]:.0f}"
-                if level in passes
-                else ""
-                for level in LEVELS
-            ]
-            rows.append([label, *cells])
-        parts.append(grid([model, *LEVELS], rows))
-    return parts
+def _bases(runs: list[dict]) -> list[str]:
+    return list(dict.fromkeys(f"{run['model']}_base" for run in runs))
 
 
 def _all_wrong(results: Path, runs: list[dict], figure: dict, scale: str) -> str:
@@ -140,7 +122,7 @@ def _all_wrong(results: Path, runs: list[dict], figure: dict, scale: str) -> str
             first, last = shares.head(ENDS).mean(), shares.tail(ENDS).mean()
             lines.append(f"- {run['run']}: {first:.0f} → {last:.0f} % in {len(shares)} steps")
     if not lines:
-        lines = [f"No run of {method_name(figure['method'])} on {figure['mix']} at this scale."]
+        lines = [f"- no run of {method_name(figure['method'])} on {figure['mix']} at this scale"]
     if scale not in TOY_SCALES:
         early, end = figure["all_wrong_early"], figure["all_wrong_end"]
         place = f"{figure['model']} ({figure['location']})"
@@ -150,9 +132,8 @@ def _all_wrong(results: Path, runs: list[dict], figure: dict, scale: str) -> str
 
 def _unjudged(results: Path, runs: list[dict]) -> str:
     """Counts of samples that count as not correct without having been judged wrong."""
-    names = [*dict.fromkeys(f"{run['model']}_base" for run in runs), *(r["run"] for r in runs)]
     total, lines = 0, []
-    for name in names:
+    for name in [*_bases(runs), *(run["run"] for run in runs)]:
         path = results / "runs" / name / "samples_math.parquet"
         statuses = read_parquet(path, columns=["status"])["status"].value_counts()
         total += statuses.sum()
@@ -162,24 +143,3 @@ def _unjudged(results: Path, runs: list[dict]) -> str:
     if not lines:
         return f"None of {total:,}."
     return "\n".join([f"Of {total:,} samples these count as not correct:", "", *lines])
-
-
-def _regime(regime: dict) -> list[str]:
-    """The base model before training: Pass@k by level, and its groups on each training mix."""
-    evaluation = regime["evaluation"]
-    ks = sorted(evaluation["pass_at_k"]["all"], key=int)
-    levels = [
-        [level, *(f"{100 * passes[k]:.1f}" for k in ks)]
-        for level, passes in evaluation["pass_at_k"].items()
-    ]
-    shares = ("reward", "groups_all_wrong", "groups_all_correct", "finished")
-    mixes = [
-        [name, str(mix["problems"]), *(f"{100 * mix[share]:.1f}" for share in shares)]
-        for name, mix in regime["mixes"].items()
-    ]
-    size = f"{regime['parameters']:,} parameters; {regime['settings']['n']} samples a problem"
-    return [
-        wrap(f"{size}; values in %, {evaluation['problems']} problems of the test set."),
-        grid(["level", *map("Pass@{}".format, ks)], levels),
-        grid(["mix", "problems", "reward", "all-wrong", "all-correct", "finished"], mixes),
-    ]

@@ -1,86 +1,46 @@
-"""Tables 1 to 3 of the paper, ours beside the paper's numbers, and the summary page.
+"""Tables 1 to 3 of the paper, ours beside the paper's numbers; effects by level and subject.
 
 Everything shown is computed from the runs' files and config/paper_numbers.yaml. The paper gives
-single numbers; ours are means over training seeds with a 95 % bootstrap interval over test
-problems and seeds (see lens_impl.statistics for what it misses with one or two seeds), and gains
-are paired by problem.
+single numbers; ours are means over training seeds with a 95 % interval over test problems and seeds
+(lens_impl.statistics), and gains are paired by problem, and by seed where both have the same.
 
-    python -m lens_impl.tables table1 ...     csv (all levels, fractions) and markdown (in %)
+    python -m lens_impl.tables table1 ...     csv (fractions, all levels), markdown and LaTeX (in %)
+    python -m lens_impl.tables effects ...    gains over GRPO by level and by subject
+    python -m lens_impl.tables seeds ...      many seeds: paired differences, power
     python -m lens_impl.tables summary ...    one page, at most 100 columns wide
 """
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from lens_impl.display import TOY_SCALES, grid, method_name, wrap
-from lens_impl.errors import run_cli
-from lens_impl.evaluate import level_subsets, problem_counts, read_parquet
+from lens_impl.comparison import (
+    BASELINE,
+    Evaluations,
+    effect_rows,
+    pass_at_k_rows,
+    read_evaluations,
+)
+from lens_impl.display import TOY_SCALES, grid, latex, method_name, p_value, wrap
+from lens_impl.errors import UserError, run_cli
 from lens_impl.files import write_csv, write_text
-from lens_impl.passk import pass_at_k
-from lens_impl.statistics import bootstrap_interval, paired_difference
+from lens_impl.seeds import seeds_markdown, seeds_rows
 from lens_impl.summary import summary_markdown
+from lens_impl.verdicts import collapse_not_run, paper_rows, verdict_rows
 
 TOY = (
     "Designed toy: not comparable with the paper's absolute numbers, only directions are compared."
 )
-DIRECTION = (
-    "Direction: same or opposite to the paper's, or unclear where our 95 % interval (paired by "
-    "problem) holds 0. With one seed the interval does not hold the variation between trainings, "
-    "with two it holds half of its variance."
+READING = (
+    "±: half of the 95 % interval over problems and, with several seeds, over seeds. With two it "
+    "is wide, as two trainings say little about a third; with one it leaves out the spread between "
+    "trainings. p: two-sided, corrected for all gains of the list (Holm). The verdict is on the "
+    "interval."
 )
-BASELINE = "grpo"
-COLUMNS = ["model", "method", "versus", "level", "k", "estimate", "low", "high"]
-COLUMNS += ["p_value", "seed_low", "seed_high", "seeds", "problems", "n"]
-
-
-def read_problem_counts(results: Path, run: str) -> pd.DataFrame:
-    """Index problem_id; columns level, n, correct of a run's final evaluation on MATH."""
-    columns = ["problem_id", "level", "correct"]
-    return problem_counts(
-        read_parquet(results / "runs" / run / "samples_math.parquet", columns=columns)
-    )
-
-
-def pass_at_k_rows(results: Path, runs: list[dict], ks: list[int]) -> pd.DataFrame:
-    """Pass@k of every model and method, and each method's gain over GRPO.
-
-    Columns: model, method, versus ("" or "grpo" for a gain), level ("all", "4-5"), k, estimate,
-    low, high (fractions; mean over seeds with its 95 % interval), p_value (of a gain, paired by
-    problem), seed_low, seed_high (range over seeds), seeds ("1 2"; "-" for the base model),
-    problems, n. k above n is left out.
-    """
-    rows = []
-    for model in dict.fromkeys(run["model"] for run in runs):
-        base = read_problem_counts(results, f"{model}_base")
-        n = int(base["n"].iloc[0])
-        tables = {"base": {"-": base["correct"]}}
-        for run in runs:
-            if run["model"] == model:
-                counts = read_problem_counts(results, run["run"]).loc[base.index]
-                tables.setdefault(run["method"], {})[str(run["seed"])] = counts["correct"]
-        subsets = level_subsets(base["level"])
-        for level in [level for level in ("all", "4-5") if level in subsets]:
-            mask = subsets[level].to_numpy()
-            for k in [k for k in ks if k <= n]:
-                passes = {
-                    method: pass_at_k(n, np.stack(list(seeds.values()))[:, mask], k)
-                    for method, seeds in tables.items()
-                }
-                for method, values in passes.items():  # values: [seeds, problems]
-                    row = {"model": model, "method": method, "level": level, "k": k, "n": n}
-                    row |= {"seeds": " ".join(tables[method]), "problems": int(mask.sum())}
-                    by_seed = {"seed_low": values.mean(1).min(), "seed_high": values.mean(1).max()}
-                    rows.append(row | {"versus": ""} | by_seed | asdict(bootstrap_interval(values)))
-                    if method not in ("base", BASELINE) and BASELINE in passes:
-                        gain = paired_difference(values, passes[BASELINE])
-                        rows.append(row | {"versus": BASELINE} | asdict(gain))
-    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def runs_of_table(runs: list[dict], paper: dict, table: str) -> list[dict]:
@@ -101,19 +61,10 @@ def runs_of_table(runs: list[dict], paper: dict, table: str) -> list[dict]:
     return sorted(chosen, key=lambda run: methods.index(run["method"]))
 
 
-def paper_rows(paper: dict, table: str) -> pd.DataFrame:
-    """Columns model, method, marks (footnotes), k, estimate (in %) of one of the paper's tables."""
-    rows = []
-    for row in paper["tables"][table]["rows"]:
-        marks = f" [{', '.join(row['footnotes'])}]" if "footnotes" in row else ""
-        place = {"model": row["model"], "method": row["method"], "marks": marks}
-        for k, estimate in zip(paper["k"], row["pass_at_k"], strict=True):
-            rows.append(place | {"k": k, "estimate": estimate})
-    return pd.DataFrame(rows)
-
-
-def table_markdown(ours: pd.DataFrame, paper: dict, table: str, scale: str) -> str:
-    """A table of the paper in markdown: ours, gains over GRPO with their direction, the paper's.
+def table_markdown(
+    ours: pd.DataFrame, verdicts: pd.DataFrame, found: Evaluations, paper: dict, table: str, scale
+) -> str:
+    """A table of the paper in markdown: ours, gains over GRPO with their verdict, the paper's.
 
     The paper's numbers stand in ours only where the model is the paper's.
     """
@@ -123,14 +74,16 @@ def table_markdown(ours: pd.DataFrame, paper: dict, table: str, scale: str) -> s
     parts = [f"# Table {table.removeprefix('table')}: {entry['title']}"]
     if toy:
         parts.append(f"**{TOY}**")
+    parts += warnings(found)
     ours = ours[ours["level"] == "all"]
     if ours.empty:
         parts.append(f"No run of this table is among the experiments of scale {scale}.")
     for model, rows in ours.groupby("model", sort=False):
         same_model = theirs[theirs["model"] == paper["models"].get(model)]
         parts += [f"## Ours: {model}", _about(rows), _passes(rows, same_model)]
-        if (rows["versus"] == BASELINE).any():
-            parts += [_gains(rows, theirs, same_model), wrap(DIRECTION)]
+        parts.append(_verdicts(verdicts[verdicts["model"] == model]))
+    if not ours.empty:
+        parts.append(wrap(READING))
     others = ", other models: not comparable with ours" if toy else ""
     parts.append(f"## The paper's numbers ({entry['location']}){others}")
     for model, rows in theirs.groupby("model", sort=False):
@@ -142,6 +95,76 @@ def table_markdown(ours: pd.DataFrame, paper: dict, table: str, scale: str) -> s
     marks = sorted({mark for row in entry["rows"] for mark in row.get("footnotes", [])})
     parts += [wrap(f"[{mark}] {paper['footnotes'][mark]}") for mark in marks]
     return "\n\n".join(parts) + "\n"
+
+
+def table_latex(
+    ours: pd.DataFrame, verdicts: pd.DataFrame, paper: dict, table: str, scale: str
+) -> str:
+    """The same as a tabular of booktabs: ours, and the paper's where it gives the row."""
+    entry, theirs = paper["tables"][table], paper_rows(paper, table)
+    toy = f" {TOY}" if scale in TOY_SCALES else ""
+    lines = [f"% {entry['title']}. Scale {scale}.{toy}", "% \\usepackage{booktabs}"]
+    ours = ours[(ours["level"] == "all") & (ours["versus"] == "")]
+    rows = []
+    for (model, method), row in ours.groupby(["model", "method"], sort=False):
+        rows.append([model, method_name(method), "ours", *map(_percent, row.itertuples())])
+    for (model, method, marks), row in theirs.groupby(["model", "method", "marks"], sort=False):
+        rows.append(
+            [model, method_name(method), f"paper{marks}", *map("{:.2f}".format, row["estimate"])]
+        )
+    ks = [f"Pass@{k}" for k in dict.fromkeys(theirs["k"])]
+    width = 3 + len(ks)
+    lines.append(
+        latex(
+            ["model", "method", "", *ks],
+            [row + [""] * (width - len(row)) for row in rows],
+            text=(0, 1, 2),
+        )
+    )
+    judged = [
+        [row.model, row.paper_model, method_name(row.method), str(row.k), _gain(row), row.verdict]
+        for row in collapse_not_run(verdicts).itertuples()
+    ]
+    lines.append("% Gains over GRPO in points, and the verdict.")
+    header = ["model", "compared with", "method", "k", "gain over GRPO", "verdict"]
+    lines.append(latex(header, judged, text=(0, 1, 2, 5)))
+    marks = sorted({mark for row in entry["rows"] for mark in row.get("footnotes", [])})
+    lines += [f"% [{mark}] {' '.join(paper['footnotes'][mark].split())}" for mark in marks]
+    return "\n".join(lines) + "\n"
+
+
+def effects_markdown(rows: pd.DataFrame, found: Evaluations, scale: str) -> str:
+    """Gains over GRPO by level and by subject, a list a mix, model and method."""
+    parts = ["# Gains over GRPO by level and by subject"]
+    if scale in TOY_SCALES:
+        parts.append(f"**{TOY}**")
+    parts += warnings(found)
+    if rows.empty:
+        parts.append("No method was trained beside GRPO at this scale.")
+    for (mix, model, method), part in rows.groupby(["mix", "model", "method"], sort=False):
+        seeds = part["seeds"].iloc[0]
+        parts.append(
+            f"## {method_name(method)} on {mix}, {model}, seeds {', '.join(seeds.split())}"
+        )
+        ks = list(dict.fromkeys(part["k"]))
+        for by, labels in part.groupby("by", sort=False):
+            lines = []
+            for label, cells in labels.groupby("label", sort=False):
+                shown = [str(label), str(cells["problems"].iloc[0])]
+                for row in cells.itertuples():
+                    shown += [f"{100 * row.estimate:+.1f} ±{50 * (row.high - row.low):.1f}"]
+                    shown += [p_value(row.p_holm)]
+                lines.append(shown)
+            header = [by, "problems", *(cell for k in ks for cell in (f"Pass@{k}", "p"))]
+            parts.append(grid(header, lines))
+    parts.append(wrap("In points, paired by problem. p is corrected within each list (Holm)."))
+    return "\n\n".join(parts) + "\n"
+
+
+def warnings(found: Evaluations) -> list[str]:
+    """What is wrong with the runs, for the reader of a table."""
+    lines = [f"- **{fault}**" for fault in found.faults] + [f"- {note}" for note in found.notes]
+    return ["\n".join(lines)] if lines else []
 
 
 def _published(model: str, rows: pd.DataFrame) -> str:
@@ -166,11 +189,14 @@ def _about(rows: pd.DataFrame) -> str:
         f"{', '.join(map(method_name, methods))}: seeds {', '.join(seed.split())}"
         for seed, methods in seeds.items()
     )
-    problems, n = rows[["problems", "n"]].iloc[0]
+    problems, n = rows["problems"].iloc[0], rows["n"].iloc[0]
     return wrap(
-        f"Pass@k in %, {problems} problems x {n} samples a run, mean over seeds, ± half of the "
-        f"95 % interval. {trained}."
+        f"Pass@k in %, {problems} problems x {n} samples a run, mean over seeds. {trained}."
     )
+
+
+def _percent(row) -> str:
+    return f"{100 * row.estimate:.1f} ±{50 * (row.high - row.low):.1f}"
 
 
 def _passes(rows: pd.DataFrame, same_model: pd.DataFrame) -> str:
@@ -179,58 +205,50 @@ def _passes(rows: pd.DataFrame, same_model: pd.DataFrame) -> str:
     ks = list(dict.fromkeys(passes["k"]))
     lines = []
     for method, row in passes.groupby("method", sort=False):
-        cells = [f"{100 * r.estimate:.1f} ±{50 * (r.high - r.low):.1f}" for r in row.itertuples()]
-        lines.append([method_name(method), *cells])
+        cells = {r.k: _percent(r) for r in row.itertuples()}
+        lines.append([method_name(method), *(cells.get(k, "") for k in ks)])
         for marks, paper in same_model[same_model["method"] == method].groupby("marks"):
             known = paper.set_index("k")["estimate"]
             lines.append([f"paper{marks}", *(f"{known[k]:.2f}" if k in known else "" for k in ks)])
     return grid(["ours", *map("Pass@{}".format, ks)], lines)
 
 
-def _gains(rows: pd.DataFrame, theirs: pd.DataFrame, same_model: pd.DataFrame) -> str:
-    """Gains over GRPO in points, and whether the paper's have the same direction."""
-    gains = rows[rows["versus"] == BASELINE]
-    ks = list(dict.fromkeys(gains["k"]))
+def _gain(row) -> str:
+    if np.isnan(row.gain):
+        return ""
+    return f"{row.gain:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
+
+
+def _verdicts(rows: pd.DataFrame) -> str:
+    """A line a method and k; the paper's gain and the difference where the model is the paper's."""
+    same_model = rows["paper_gain"].notna().any()
     lines = []
-    for method, row in gains.groupby("method", sort=False):
-        cells = [f"{100 * r.estimate:+.1f} ±{50 * (r.high - r.low):.1f}" for r in row.itertuples()]
-        lines.append([method_name(method), *cells])
-        if not same_model.empty:
-            lines.append(
-                ["paper", *(f"{gain:+.2f}" for gain in _paper_gain(same_model, method)[ks])]
-            )
-        signs = np.sign(_paper_gain(theirs if same_model.empty else same_model, method))
-        agreement = [_direction(r.low, r.high, signs[r.k]) for r in row.itertuples()]
-        lines.append(["direction", *agreement])
-    return grid(["gain over GRPO, points", *map("Pass@{}".format, ks)], lines)
-
-
-def _paper_gain(theirs: pd.DataFrame, method: str) -> pd.Series:
-    """The paper's gain over GRPO by k, mean over its models."""
-    means = theirs.groupby(["method", "k"])["estimate"].mean()
-    return means[method] - means[BASELINE]
-
-
-def _direction(low: float, high: float, published: float) -> str:
-    if low <= 0 <= high:
-        return "unclear"
-    return "same" if np.sign(low) == published else "opposite"
+    for row in collapse_not_run(rows).itertuples():
+        p = "" if pd.isna(row.p_holm) else p_value(row.p_holm)
+        line = [method_name(row.method), str(row.k), _gain(row), p]
+        if same_model:
+            difference = "" if pd.isna(row.difference) else f"{row.difference:+.1f}"
+            line += ["" if row.k == "all" else f"{row.paper_gain:+.2f}", difference]
+        lines.append([*line, row.verdict])
+    paper = ["paper", "ours - paper"] if same_model else []
+    header = ["gain over GRPO", "k", "points [95 % interval]", "p", *paper, "verdict"]
+    return grid(header, lines, text=(0, len(header) - 1))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lens_impl.tables", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for name in ("table1", "table2", "table3", "summary"):
+    for name in ("table1", "table2", "table3", "effects", "seeds", "summary"):
         verb = verbs.add_parser(name)
         verb.add_argument("--runs", type=json.loads, required=True, help="JSON list of runs")
         verb.add_argument("--results", type=Path, required=True, help="results/{scale}")
         verb.add_argument("--paper", type=Path, required=True, help="config/paper_numbers.yaml")
         verb.add_argument("--scale", required=True)
-        if name == "summary":
-            verb.add_argument("--out", type=Path, required=True)
-        else:
+        if name != "summary":
             verb.add_argument("--out-csv", type=Path, required=True)
-            verb.add_argument("--out-md", type=Path, required=True)
+        if name.startswith("table"):
+            verb.add_argument("--out-tex", type=Path, required=True)
+        verb.add_argument("--out-md", type=Path, required=True)
     return parser.parse_args()
 
 
@@ -238,11 +256,31 @@ def main() -> None:
     args = _parse()
     paper = yaml.safe_load(args.paper.read_text(encoding="utf-8"))
     if args.verb == "summary":
-        write_text(args.out, summary_markdown(args.results, args.runs, paper, args.scale))
+        write_text(args.out_md, summary_markdown(args.results, args.runs, paper, args.scale))
         return
-    rows = pass_at_k_rows(args.results, runs_of_table(args.runs, paper, args.verb), paper["k"])
+    runs = args.runs
+    if args.verb.startswith("table"):
+        runs = runs_of_table(runs, paper, args.verb)
+    found = read_evaluations(args.results, runs, paper["k"])
+    if args.verb == "effects":
+        rows = effect_rows(found, runs, [1, paper["k"][-1]])
+        text = effects_markdown(rows, found, args.scale)
+    elif args.verb == "seeds":
+        rows = seeds_rows(found, runs, paper)
+        text = seeds_markdown(rows, found, args.results, runs, args.scale)
+    else:
+        rows = pass_at_k_rows(found, runs, paper["k"])
+        verdicts = verdict_rows(rows, paper, args.verb)
+        text = table_markdown(rows, verdicts, found, paper, args.verb, args.scale)
+        write_text(args.out_tex, table_latex(rows, verdicts, paper, args.verb, args.scale))
     write_csv(args.out_csv, rows)
-    write_text(args.out_md, table_markdown(rows, paper, args.verb, args.scale))
+    write_text(args.out_md, text)
+    if found.faults:
+        print(text)  # into the log: Snakemake removes the files of a command that fails
+        raise UserError(
+            f"{args.verb} is not what was asked for: {' '.join(found.faults)} "
+            "Hint: delete the damaged file and run the workflow again; it is made anew."
+        )
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ import os
 import platform
 import subprocess
 import time
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.files import read_jsonl, write_json
+from lens_impl.files import read_json, read_jsonl, write_json
 from lens_impl.mlflow_runs import (
     find_or_create,
     init,
@@ -45,6 +46,7 @@ PACKAGES = (
 
 ID_FILE = "mlflow_run_id"
 PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"  # what the page shows as the run's description
 RETRY_AFTER_SECONDS = 600.0  # how long a training leaves an MLflow alone that did not answer
 
 _quiet_until = 0.0
@@ -118,6 +120,8 @@ def _lose_patience() -> None:
     """MLflow's own patience is 7 retries of up to 120 s each: no training must wait for that."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # It prints two lines at the end of every run.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def _complete_lines(path: Path) -> list[dict]:
@@ -134,27 +138,26 @@ def _params(config_file: Path) -> dict:
     return config["settings"] | config["schedule"]
 
 
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def mirror_results(uri: str, experiment: str, results: Path, runs: list[dict]) -> dict[str, str]:
-    """Mirror all trainings, their Pass@k, and the paper's tables and figures; run name -> id.
+    """Mirror all trainings with their Pass@k, the base models, tables and figures; run name -> id.
 
-    A training without manifest.json has not ended and is left to its own process.
+    Trainings and base models are children of one run, which holds tables, figures, summary and
+    report. A training without manifest.json has not ended and is left to its own process.
     """
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     experiment_id = init(uri, experiment)
-    ids = {}
-    paper = find_or_create(client, experiment_id, "paper", {"kind": "paper"})
+    parent = find_or_create(client, experiment_id, f"{results.name}: paper", {"kind": "paper"})
     for folder in ("tables", "figures"):
         for path in sorted((results / folder).glob("[!.]*")):
-            client.log_artifact(paper, str(path), folder)
-    if (results / "summary.md").is_file():
-        client.log_artifact(paper, str(results / "summary.md"))
-    client.set_terminated(paper)
+            client.log_artifact(parent, str(path), folder)
+    for name in ("summary.md", "report.html"):
+        if (results / name).is_file():
+            client.log_artifact(parent, str(results / name))
+    client.set_tag(parent, NOTE_TAG, _about_results(results, runs))
+    client.set_terminated(parent)
+    ids = {"paper": parent}
     for run in runs:
         run_dir = results / "runs" / run["run"]
         if not (run_dir / "manifest.json").is_file():
@@ -163,30 +166,61 @@ def mirror_results(uri: str, experiment: str, results: Path, runs: list[dict]) -
         manifest = read_json(run_dir / "manifest.json")
         checkpoints = Path(manifest["checkpoints"])
         folder = checkpoints if checkpoints.is_dir() else run_dir
-        run_id = start_run(uri, experiment, folder / ID_FILE, run["run"], manifest["mlflow_run_id"])
-        tags = run | {"kind": "training", "scale": results.name}
+        started, finished = (_milliseconds(manifest[key]) for key in ("started", "finished"))
+        known = manifest["mlflow_run_id"]
+        run_id = start_run(uri, experiment, folder / ID_FILE, run["run"], known, started)
+        tags = run | {"kind": "training", "scale": results.name, PARENT_TAG: parent}
         tags |= {f"git_{key}": value for key, value in manifest["git"].items()}
+        tags[NOTE_TAG] = _about_run(results, run, manifest)
         mirror_description(uri, run_id, _params(run_dir / "config.json"), tags)
         curves = pd.read_parquet(run_dir / "curves.parquet")
         mirror_metrics(uri, run_id, read_jsonl(run_dir / "metrics.jsonl"), curves)
         for name in ("config.json", "manifest.json"):
             client.log_artifact(run_id, str(run_dir / name))
-        client.set_terminated(run_id)
+        _mirror_evaluation(client, run_dir, run_id)
+        client.set_terminated(run_id, end_time=finished)
         ids[run["run"]] = run_id
-        _mirror_evaluation(client, experiment_id, run_dir, run_id, "evaluate")
     for model in sorted({run["model"] for run in runs}):
-        _mirror_evaluation(client, experiment_id, results / "runs" / f"{model}_base", paper, model)
-    return ids | {"paper": paper}
+        base = results / "runs" / f"{model}_base"
+        tags = {"kind": "base", "run": base.name}
+        run_id = find_or_create(client, experiment_id, base.name, tags)
+        client.set_tag(run_id, PARENT_TAG, parent)
+        _mirror_evaluation(client, base, run_id)
+        client.set_terminated(run_id)
+        ids[base.name] = run_id
+    return ids
 
 
-def _mirror_evaluation(client, experiment_id: str, run_dir: Path, parent: str, name: str) -> None:
-    """Log every pass_at_k_{set}.csv of a run to a child of the MLflow run `parent`."""
+def _milliseconds(time_stamp: str) -> int:
+    return int(datetime.fromisoformat(time_stamp).timestamp() * 1000)
+
+
+def _about_results(results: Path, runs: list[dict]) -> str:
+    """The description of the parent run, in markdown."""
+    report = (results / "report.html").resolve()
+    return (
+        f"Tables and figures of scale **{results.name}**, {len(runs)} trainings (the child runs). "
+        f"Start with `summary.md` among the artifacts. Report: [{report}](file://{report})."
+    )
+
+
+def _about_run(results: Path, run: dict, manifest: dict) -> str:
+    """The description of a training, in markdown."""
+    report = (results / "report.html").resolve()
+    commit = (manifest["git"]["commit"] or "unknown")[:12]
+    return (
+        f"**{run['method']}** on {run['mix']}, {run['model']}, seed {run['seed']}: "
+        f"{manifest['steps']} steps, commit {commit}, finished {manifest['finished']}. "
+        f"Files: `{results / 'runs' / run['run']}`. Report: [{report}](file://{report})."
+    )
+
+
+def _mirror_evaluation(client, run_dir: Path, run_id: str) -> None:
+    """Log every pass_at_k_{set}.csv of a run as its metrics {set}/pass_at_{k}/level_{level}."""
     from mlflow.entities import Metric
 
     for path in sorted(run_dir.glob("pass_at_k_*.csv")):
         dataset = path.stem.removeprefix("pass_at_k_")
-        tags = {PARENT_TAG: parent, "kind": "evaluate", "run": run_dir.name, "set": dataset}
-        child = find_or_create(client, experiment_id, name, tags)
         # The file's own time: the same file logs nothing twice, a newer one replaces the values.
         written = int(path.stat().st_mtime * 1000)
         table = pd.read_csv(path, dtype={"level": str})
@@ -194,9 +228,8 @@ def _mirror_evaluation(client, experiment_id: str, run_dir: Path, parent: str, n
             Metric(f"{dataset}/pass_at_{row.k}/level_{row.level}", row.estimate, written, 0)
             for row in table.itertuples()
         ]
-        client.log_batch(child, metrics=metrics)
-        client.log_artifact(child, str(path))
-        client.set_terminated(child)
+        client.log_batch(run_id, metrics=metrics)
+        client.log_artifact(run_id, str(path))
 
 
 def _parse() -> argparse.Namespace:
@@ -215,6 +248,8 @@ def _parse() -> argparse.Namespace:
 
 def main() -> None:
     args = _parse()
+    if args.verb == "mirror":  # nothing waits for it
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     _lose_patience()
     from mlflow.exceptions import MlflowException
 

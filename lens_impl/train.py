@@ -195,9 +195,16 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
     )
     # Where this attempt resumed is no property of the run.
     overrides = [o for o in request["overrides"] if not o.startswith("trainer.resume_")]
+    # A training that ended before verl's configuration was kept has none.
+    resolved = folder / "verl_config.json"
     write_json(
         run_dir / "config.json",
-        {"settings": settings, "schedule": schedule, "verl_overrides": overrides},
+        {
+            "settings": settings,
+            "schedule": schedule,
+            "verl_overrides": overrides,
+            "verl_config": json.loads(resolved.read_text()) if resolved.exists() else None,
+        },
     )
     write_jsonl(run_dir / "metrics.jsonl", lines)
     write_parquet(

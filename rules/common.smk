@@ -4,6 +4,7 @@ import json
 import os
 
 from lens_impl import configuration, experiments
+from lens_impl.data.sources import SOURCES, TRAINING
 from lens_impl.errors import UserError
 
 
@@ -57,6 +58,7 @@ wildcard_constraints:
     method="|".join(config["methods"]),
     seed=r"\d+",
     set="|".join(config["data"]["evaluation_sets"]),
+    source="|".join(SOURCES),
     shard=r"\d+",
     run=r"[A-Za-z0-9-]+(_[A-Za-z0-9-]+)+",
 
@@ -71,16 +73,41 @@ ENGINE = f"../envs/train_{'cpu' if config['train']['device'] == 'cpu' else 'gpu'
 
 
 def raw_folder(wildcards):
-    """Where the data sets are: real ones or the made ones."""
+    """Where the data sets are: a folder of the user's, or the made or downloaded ones."""
     return config["data"]["local_dir"] or f"results/{config['scale']}/data/raw"
 
 
 def raw_files(wildcards):
-    """The made data sets; nothing where a folder of real ones is given, whose form is open."""
-    if config["data"]["local_dir"] or "tiny_problems" not in config:
+    """The made or downloaded sets; nothing where a folder of real ones is given (its form is open)."""
+    if config["data"]["local_dir"]:
         return []
-    sources = ["math_train", "math_test", "dapo", "numina"]
-    return expand("results/<scale>/data/raw/{source}.jsonl", source=sources)
+    if "tiny_problems" in config:
+        names = ["math_train", "math_test", "dapo", "numina"]
+        return expand("results/<scale>/data/raw/{name}.jsonl", name=names)
+    # An evaluation set needs its own rows; a mix needs its sources, and what to keep out of it.
+    sets = (
+        [wildcards["set"]]
+        if "set" in wildcards.keys()
+        else config["data"]["evaluation_sets"]
+    )
+    sources = (
+        config["data"]["mixes"][wildcards.mix] if "mix" in wildcards.keys() else []
+    )
+    names = [TRAINING[source] for source in sources] + [f"{name}_test" for name in sets]
+    return expand("results/<scale>/data/raw/{name}", name=names)
+
+
+def model_folders(wildcards):
+    """Every model's folder, for its tokenizer: all of them train on the same problems."""
+    return expand("results/<scale>/models/{model}", model=config["models"])
+
+
+def tokenizers(wildcards):
+    """Model -> folder with its tokenizer, as one shell argument."""
+    scale = config["scale"]
+    return as_json(
+        {model: f"results/{scale}/models/{model}" for model in config["models"]}
+    )
 
 
 def run_of(wildcards):

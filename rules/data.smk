@@ -1,9 +1,12 @@
 """Data and base model.
 
-in:  config; data.local_dir, or the made problems
-out: results/<scale>/data/{mix}.parquet       training prompts
-     results/<scale>/data/{mix}.report.json   rows in, dropped by reason, rows out
-     results/<scale>/data/eval_{set}.parquet  evaluation problems
+in:  config; data.local_dir, or the made problems, or the hub's data sets
+out: results/<scale>/data/raw/                     what was made or downloaded
+     results/<scale>/data/{mix}.parquet            training prompts
+     results/<scale>/data/{mix}.report.json        rows in, dropped by reason, rows out, hashes
+     results/<scale>/data/{mix}.card.md            the same for people: the data card
+     results/<scale>/data/eval_{set}.parquet       evaluation problems
+     results/<scale>/data/eval_{set}.report.json   rows, levels, answers that cannot be graded
      results/<scale>/models/{model}/          Hugging Face folder of the base model
      results/<scale>/models/{model}.regime.json   what the base model can do
 
@@ -42,31 +45,65 @@ rule make_tiny_problems:
         """
 
 
+rule download_dataset:
+    """Fetch one data set from the hub at its pinned revision; goes on where it was stopped."""
+    output:
+        directory("results/<scale>/data/raw/{source}"),
+    log:
+        "results/<scale>/logs/download_dataset/{source}.log",
+    benchmark:
+        "results/<scale>/benchmarks/download_dataset/{source}.tsv"
+    # Compute nodes are often offline.
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    shell:
+        """
+        python -m lens_impl.data.download fetch \
+            --set {wildcards.source:q} \
+            --out {output:q} \
+            2>&1 | tee -i {log:q}
+        """
+
+
 rule mix_prompts:
     """Mix MATH with a second source: extract answers, filter, de-duplicate, decontaminate."""
     input:
         raw=raw_files,
+        models=model_folders,
     output:
         prompts="results/<scale>/data/{mix}.parquet",
         report="results/<scale>/data/{mix}.report.json",
+        card=report(
+            "results/<scale>/data/{mix}.card.md",
+            caption="../workflow/report/data_card.rst",
+            category="Data",
+        ),
     log:
         "results/<scale>/logs/mix_prompts/{mix}.log",
     benchmark:
         "results/<scale>/benchmarks/mix_prompts/{mix}.tsv"
     conda:
-        "../envs/core.yaml"
-    threads: 1
+        "../envs/train_cpu.yaml"
+    threads: 2
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=8000,
+        runtime=120,
     params:
         raw=raw_folder,
-        sizes=lambda wildcards: as_json(config["data"]["mixes"][wildcards.mix]),
+        # Unsorted: the first source of the mix keeps a problem that several have.
+        sizes=lambda wildcards: json.dumps(config["data"]["mixes"][wildcards.mix]),
         evaluation_sets=as_json(config["data"]["evaluation_sets"]),
         languages=as_json(config["data"]["languages"]),
         instruction=config["data"]["instruction"],
         seed=config["data"]["seed"],
         strict="--strict" if config["data"]["strict"] else "",
+        models=tokenizers,
+        max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
         python -m lens_impl.data.prepare mix {params.strict} \
@@ -77,8 +114,11 @@ rule mix_prompts:
             --languages {params.languages:q} \
             --instruction={params.instruction:q} \
             --seed {params.seed:q} \
+            --models {params.models:q} \
+            --max-prompt-tokens {params.max_prompt_tokens:q} \
             --out {output.prompts:q} \
             --report {output.report:q} \
+            --out-md {output.card:q} \
             >{log:q} 2>&1
         """
 
@@ -87,28 +127,35 @@ rule prepare_evaluation:
     """Bring an evaluation set into the columns that verl reads, in file order."""
     input:
         raw=raw_files,
+        models=model_folders,
     output:
-        "results/<scale>/data/eval_{set}.parquet",
+        problems="results/<scale>/data/eval_{set}.parquet",
+        report="results/<scale>/data/eval_{set}.report.json",
     log:
         "results/<scale>/logs/prepare_evaluation/{set}.log",
     benchmark:
         "results/<scale>/benchmarks/prepare_evaluation/{set}.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/train_cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=4000,
+        runtime=30,
     params:
         raw=raw_folder,
         instruction=config["data"]["instruction"],
+        models=tokenizers,
+        max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
         python -m lens_impl.data.prepare evaluation \
             --set {wildcards.set:q} \
             --raw {params.raw:q} \
             --instruction={params.instruction:q} \
-            --out {output:q} \
+            --models {params.models:q} \
+            --max-prompt-tokens {params.max_prompt_tokens:q} \
+            --out {output.problems:q} \
+            --report {output.report:q} \
             >{log:q} 2>&1
         """
 
@@ -128,11 +175,13 @@ rule fetch_base_model:
     params:
         repo=lambda wildcards: config["models"][wildcards.model]["repo"],
         revision=lambda wildcards: config["models"][wildcards.model]["revision"],
+        template=lambda wildcards: config["models"][wildcards.model]["template"],
     shell:
         """
         python -m lens_impl.hub \
             --repo {params.repo:q} \
             --revision {params.revision:q} \
+            --template {params.template:q} \
             --out {output:q} \
             2>&1 | tee {log:q}
         """

@@ -1,8 +1,34 @@
-"""The paper's figures.
+"""The paper's figures, and figures beyond it.
 
-in:  results/<scale>/runs/{run}/: curves.parquet, metrics.jsonl, config.json
+in:  results/<scale>/runs/{run}/: curves.parquet, metrics.jsonl, config.json, samples_math.parquet,
+                                  the rollouts that its training dumped
+     config/paper_numbers.yaml    the paper's values, drawn hollow
 out: results/<scale>/figures/*.{pdf,png}
+     results/<scale>/runs/{run}/rollouts.parquet   one row a dumped response
 """
+
+
+rule collect_rollouts:
+    """Bring the rollouts that a training dumped into one small file."""
+    input:
+        manifest="results/<scale>/runs/{run}/manifest.json",
+    output:
+        "results/<scale>/runs/{run}/rollouts.parquet",
+    log:
+        "results/<scale>/logs/collect_rollouts/{run}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        """
+        python -m lens_impl.rollouts \
+            --manifest {input.manifest:q} \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """
 
 
 rule figure2_negative_ratio:
@@ -13,6 +39,7 @@ rule figure2_negative_ratio:
             run=[run.name for run in NUMINA_GRPO],
             file=["metrics.jsonl", "config.json"],
         ),
+        paper="config/paper_numbers.yaml",
     output:
         pdf="results/<scale>/figures/figure2_negative_ratio.pdf",
         png=report(
@@ -39,6 +66,7 @@ rule figure2_negative_ratio:
             --runs {params.runs:q} \
             --results {params.results:q} \
             --scale {params.scale:q} \
+            --paper {input.paper:q} \
             --out-pdf {output.pdf:q} \
             --out-png {output.png:q} \
             >{log:q} 2>&1
@@ -48,7 +76,7 @@ rule figure2_negative_ratio:
 use rule figure2_negative_ratio as figure4_weight with:
     # Figure 4: the weight w(z) of a wrong response by its confidence; a formula, no run.
     input:
-        [],
+        paper="config/paper_numbers.yaml",
     output:
         pdf="results/<scale>/figures/figure4_weight.pdf",
         png=report(
@@ -69,6 +97,7 @@ use rule figure2_negative_ratio as figure5_math_dapo with:
         curves=expand(
             "results/<scale>/runs/{run}/curves.parquet", run=[run.name for run in DAPO]
         ),
+        paper="config/paper_numbers.yaml",
     output:
         pdf="results/<scale>/figures/figure5_math_dapo.pdf",
         png=report(
@@ -90,6 +119,7 @@ use rule figure2_negative_ratio as figure6_math_numina with:
             "results/<scale>/runs/{run}/curves.parquet",
             run=[run.name for run in NUMINA],
         ),
+        paper="config/paper_numbers.yaml",
     output:
         pdf="results/<scale>/figures/figure6_math_numina.pdf",
         png=report(
@@ -104,10 +134,118 @@ use rule figure2_negative_ratio as figure6_math_numina with:
         runs=described(NUMINA),
 
 
+use rule figure2_negative_ratio as pass_at_k_by_level with:
+    # Pass@k against k, by level.
+    input:
+        expand("results/<scale>/runs/{run}/samples_math.parquet", run=names(RUNS)),
+        paper="config/paper_numbers.yaml",
+    output:
+        pdf="results/<scale>/figures/pass_at_k_by_level.pdf",
+        png=report(
+            "results/<scale>/figures/pass_at_k_by_level.png",
+            caption="../workflow/report/pass_at_k_by_level.rst",
+            category="Beyond the paper",
+        ),
+    log:
+        "results/<scale>/logs/pass_at_k_by_level.log",
+    params:
+        figure="pass_at_k_by_level",
+        runs=described(RUNS),
+
+
+use rule figure2_negative_ratio as gain_by_level with:
+    # Gain over GRPO by level, with its interval.
+    input:
+        expand("results/<scale>/runs/{run}/samples_math.parquet", run=names(RUNS)),
+        paper="config/paper_numbers.yaml",
+    output:
+        pdf="results/<scale>/figures/gain_by_level.pdf",
+        png=report(
+            "results/<scale>/figures/gain_by_level.png",
+            caption="../workflow/report/gain_by_level.rst",
+            category="Beyond the paper",
+        ),
+    log:
+        "results/<scale>/logs/gain_by_level.log",
+    params:
+        figure="gain_by_level",
+        runs=described(RUNS),
+
+
+use rule figure2_negative_ratio as negative_mass with:
+    # Share of the advantages that comes from all-wrong groups.
+    input:
+        expand(
+            "results/<scale>/runs/{run}/metrics.jsonl", run=[run.name for run in RUNS]
+        ),
+        paper="config/paper_numbers.yaml",
+    output:
+        pdf="results/<scale>/figures/negative_mass.pdf",
+        png=report(
+            "results/<scale>/figures/negative_mass.png",
+            caption="../workflow/report/negative_mass.rst",
+            category="Beyond the paper",
+        ),
+    log:
+        "results/<scale>/logs/negative_mass.log",
+    params:
+        figure="negative_mass",
+        runs=described(RUNS),
+
+
+use rule figure2_negative_ratio as rescued with:
+    # Share of problems all wrong before training that are solved later.
+    input:
+        expand(
+            "results/<scale>/runs/{run}/curves.parquet", run=[run.name for run in RUNS]
+        ),
+        paper="config/paper_numbers.yaml",
+    output:
+        pdf="results/<scale>/figures/rescued.pdf",
+        png=report(
+            "results/<scale>/figures/rescued.png",
+            caption="../workflow/report/rescued.rst",
+            category="Beyond the paper",
+        ),
+    log:
+        "results/<scale>/logs/rescued.log",
+    params:
+        figure="rescued",
+        runs=described(RUNS),
+
+
+use rule figure2_negative_ratio as reliability with:
+    # Correctness against confidence, on the test set and over training.
+    input:
+        expand("results/<scale>/runs/{run}/samples_math.parquet", run=names(RUNS)),
+        expand(
+            "results/<scale>/runs/{run}/rollouts.parquet",
+            run=[run.name for run in RUNS],
+        ),
+        paper="config/paper_numbers.yaml",
+    output:
+        pdf="results/<scale>/figures/reliability.pdf",
+        png=report(
+            "results/<scale>/figures/reliability.png",
+            caption="../workflow/report/reliability.rst",
+            category="Beyond the paper",
+        ),
+    log:
+        "results/<scale>/logs/reliability.log",
+    params:
+        figure="reliability",
+        runs=described(RUNS),
+
+
 rule figures:
-    """Figures 2, 4, 5 and 6."""
+    """Figures 2, 4, 5 and 6, and those beyond the paper."""
     input:
         rules.figure2_negative_ratio.output,
         rules.figure4_weight.output,
         rules.figure5_math_dapo.output,
         rules.figure6_math_numina.output,
+        rules.pass_at_k_by_level.output,
+        rules.gain_by_level.output,
+        rules.reliability.output,
+        rules.negative_mass.output,
+        rules.rescued.output,

@@ -3,7 +3,9 @@
 in:  results/<scale>/runs/{run}/: samples_math.parquet, pass_at_k_math.csv, metrics.jsonl,
                                   manifest.json
      config/paper_numbers.yaml   the paper's numbers, shown beside ours
-out: results/<scale>/tables/{table1,table2,table3}.{csv,md}, results/<scale>/summary.md
+out: results/<scale>/tables/{table1,table2,table3}.{csv,tex,md}, effects.{csv,md}
+     results/<scale>/summary.md
+     results/<scale>/tables/{methods.md,seeds.csv,seeds.md}   only when asked for
 """
 
 
@@ -16,6 +18,7 @@ rule table1:
         paper="config/paper_numbers.yaml",
     output:
         csv="results/<scale>/tables/table1.csv",
+        tex="results/<scale>/tables/table1.tex",
         md=report(
             "results/<scale>/tables/table1.md",
             caption="../workflow/report/table1.rst",
@@ -42,6 +45,7 @@ rule table1:
             --paper {input.paper:q} \
             --scale {params.scale:q} \
             --out-csv {output.csv:q} \
+            --out-tex {output.tex:q} \
             --out-md {output.md:q} \
             >{log:q} 2>&1
         """
@@ -56,6 +60,7 @@ use rule table1 as table2 with:
         paper="config/paper_numbers.yaml",
     output:
         csv="results/<scale>/tables/table2.csv",
+        tex="results/<scale>/tables/table2.tex",
         md=report(
             "results/<scale>/tables/table2.md",
             caption="../workflow/report/table2.rst",
@@ -77,6 +82,7 @@ use rule table1 as table3 with:
         paper="config/paper_numbers.yaml",
     output:
         csv="results/<scale>/tables/table3.csv",
+        tex="results/<scale>/tables/table3.tex",
         md=report(
             "results/<scale>/tables/table3.md",
             caption="../workflow/report/table3.rst",
@@ -89,12 +95,64 @@ use rule table1 as table3 with:
         runs=described(NUMINA),
 
 
+rule effects:
+    """Gains over GRPO by level and by subject."""
+    input:
+        samples=expand(
+            "results/<scale>/runs/{run}/samples_math.parquet", run=names(RUNS)
+        ),
+        paper="config/paper_numbers.yaml",
+    output:
+        csv="results/<scale>/tables/effects.csv",
+        md=report(
+            "results/<scale>/tables/effects.md",
+            caption="../workflow/report/effects.rst",
+            category="Tables",
+        ),
+    log:
+        "results/<scale>/logs/effects.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        table="effects",
+        runs=described(RUNS),
+        results=subpath(output.csv, ancestor=2),
+        scale=config["scale"],
+    shell:
+        """
+        python -m lens_impl.tables {params.table} \
+            --runs {params.runs:q} \
+            --results {params.results:q} \
+            --paper {input.paper:q} \
+            --scale {params.scale:q} \
+            --out-csv {output.csv:q} \
+            --out-md {output.md:q} \
+            >{log:q} 2>&1
+        """
+
+
+use rule effects as seeds with:
+    # Paired differences over all seeds of the experiments, and the seeds an effect needs.
+    output:
+        csv="results/<scale>/tables/seeds.csv",
+        md="results/<scale>/tables/seeds.md",
+    log:
+        "results/<scale>/logs/seeds.log",
+    params:
+        table="seeds",
+
+
 rule tables:
-    """Tables 1 to 3."""
+    """Tables 1 to 3, and effects by level and subject."""
     input:
         rules.table1.output,
         rules.table2.output,
         rules.table3.output,
+        rules.effects.output,
 
 
 rule write_summary:
@@ -130,6 +188,49 @@ rule write_summary:
             --results {params.results:q} \
             --paper {input.paper:q} \
             --scale {params.scale:q} \
+            --out-md {output:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule method_table:
+    """All methods side by side, whatever the experiments are."""
+    input:
+        trainings=expand(
+            "results/<scale>/runs/{run}/{file}",
+            run=[run.name for run in RUNS],
+            file=["metrics.jsonl", "config.json"],
+        ),
+        passes=expand(
+            "results/<scale>/runs/{run}/pass_at_k_math.csv",
+            run=[run.name for run in RUNS],
+        ),
+    output:
+        "results/<scale>/tables/methods.md",
+    log:
+        "results/<scale>/logs/method_table.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        runs=described(RUNS),
+        results=subpath(output[0], ancestor=2),
+        scale=config["scale"],
+    shell:
+        """
+        python -m lens_impl.method_table \
+            --runs {params.runs:q} \
+            --results {params.results:q} \
+            --scale {params.scale:q} \
             --out {output:q} \
             >{log:q} 2>&1
         """
+
+
+rule methods:
+    """The table of all methods; not a part of `all`."""
+    input:
+        rules.method_table.output,

@@ -6,7 +6,7 @@ import torch
 from lens_impl.advantages import RolloutBatch
 
 
-def batch_of(rewards, confidences, group_ids=None, length=3):
+def batch_of(rewards, confidences, group_ids=None, length=3, entropies=0.5):
     """Responses of one length whose geometric-mean probabilities are `confidences`."""
     log_probs = torch.tensor(confidences, dtype=torch.float64).log()[:, None].expand(-1, length)
     return RolloutBatch(
@@ -14,6 +14,7 @@ def batch_of(rewards, confidences, group_ids=None, length=3):
         ["one"] * len(rewards) if group_ids is None else group_ids,
         torch.ones(len(rewards), length, dtype=torch.bool),
         log_probs,
+        torch.full((len(rewards), length), entropies),
     )
 
 
@@ -28,8 +29,14 @@ def random_batch(seed, sizes=None, fractional=False, low=-2.0):
         rewards *= rng.choice([0.25, 0.5, 1.0], samples).astype(np.float32)
     mask = np.arange(width) < rng.integers(1, width + 1, samples)[:, None]
     log_probs = rng.uniform(low, 0.0, (samples, width)).astype(np.float32)
+    entropies = rng.uniform(0, 3, (samples, width)).astype(np.float32)
     return RolloutBatch(
-        torch.from_numpy(rewards), group_ids, torch.from_numpy(mask), torch.from_numpy(log_probs)
+        torch.from_numpy(rewards),
+        group_ids,
+        torch.from_numpy(mask),
+        torch.from_numpy(log_probs),
+        torch.from_numpy(entropies),
+        max_length=width,
     )
 
 
@@ -37,5 +44,10 @@ def with_groups(batch, order=None, group_ids=None):
     order = torch.arange(len(batch.rewards)) if order is None else order
     ids = np.asarray(batch.group_ids if group_ids is None else group_ids)[order.numpy()]
     return RolloutBatch(
-        batch.rewards[order], ids, batch.response_mask[order], batch.old_log_probs[order]
+        batch.rewards[order],
+        ids,
+        batch.response_mask[order],
+        batch.old_log_probs[order],
+        batch.entropies[order],
+        batch.max_length,
     )

@@ -56,6 +56,8 @@ def make_results(
     for run in runs:
         _write_training(results / "runs" / run["run"], run, steps, problems, n)
         _write_evaluation(results / "runs" / run["run"], run["method"], problems, n)
+    for mix in {run["mix"] for run in runs}:
+        _write_prompts(results, mix)
     for model in {run["model"] for run in runs}:
         _write_evaluation(results / "runs" / f"{model}_base", "base", problems, n)
         write_json(results / "models" / f"{model}.regime.json", REGIME)
@@ -104,6 +106,7 @@ def _write_training(run_dir: Path, run: dict, steps: int, problems: int, n: int)
         curves.append(counts.assign(step=step, n=n))
     columns = ["step", "problem_id", "level", "n", "correct"]
     write_parquet(run_dir / "curves.parquet", pd.concat(curves)[columns])
+    write_parquet(run_dir / "rollouts.parquet", _rollouts(run, steps))
     checkpoints = run_dir / "checkpoints" / "abc123"
     checkpoints.mkdir(parents=True, exist_ok=True)
     manifest = run | {
@@ -119,6 +122,32 @@ def _write_training(run_dir: Path, run: dict, steps: int, problems: int, n: int)
         "config_hash": "abc123",
     }
     write_json(run_dir / "manifest.json", manifest)
+
+
+def _rollouts(run: dict, steps: int) -> pd.DataFrame:
+    """Dumps of 4 groups of 8: the first all wrong, the second all correct, the others mixed."""
+    rows = pd.DataFrame(
+        [(s, g, i) for s in range(10, steps + 1, 10) for g in range(4) for i in range(8)],
+        columns=["step", "group", "sample"],
+    )
+    rng = np.random.default_rng(run["seed"])
+    rows["problem_id"] = "train-" + rows["group"].astype(str)
+    rows["level"] = 1 + rows["group"]
+    rows["reward"] = np.select([rows["group"] == 0, rows["group"] == 1], [0, 1], rows["sample"] % 2)
+    rows["confidence"] = rng.uniform(0.5, 0.99, len(rows))
+    rows["advantage"] = rng.normal(0, 0.01, len(rows))
+    return rows.assign(length=5, response=r"\boxed{1}").astype({"reward": float})
+
+
+def _write_prompts(results: Path, mix: str) -> None:
+    frame = pd.DataFrame(
+        {
+            "prompt": [[{"role": "user", "content": f"What is ${i}+1$?"}] for i in range(4)],
+            "reward_model": [{"style": "rule", "ground_truth": str(i + 1)} for i in range(4)],
+            "extra_info": [{"problem_id": f"train-{i}", "level": i + 1} for i in range(4)],
+        }
+    )
+    write_parquet(results / "data" / f"{mix}.parquet", frame)
 
 
 def _correct_counts(problems: int, n: int, gain: float, *seed: object) -> pd.DataFrame:
@@ -142,7 +171,7 @@ def _write_evaluation(run_dir: Path, method: str, problems: int, n: int) -> None
             "problem_id": rows["problem_id"],
             "sample": sample,
             "level": rows["level"],
-            "type": "Algebra",
+            "type": np.where(rows["level"] % 2, "Algebra", "Geometry"),
             "gold": "1",
             "response": np.where(correct, r"\boxed{1}", r"\boxed{2}"),
             "extracted": np.where(correct, "1", "2"),

@@ -23,9 +23,9 @@ from lens_impl.base_model import (
     train,
 )
 from lens_impl.data.prepare import to_frame
+from lens_impl.data.prompts import prompt_ids
 from lens_impl.data.sources import Problem
 from lens_impl.errors import UserError
-from lens_impl.generation import prompt_ids
 from lens_impl.regime import measure_regime, pass_by_level
 from lens_impl.sampling import hf_sampler
 

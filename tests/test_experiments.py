@@ -48,11 +48,22 @@ def test_tiny_asks_for_the_runs_of_the_paper(config):
     ]
 
 
-def test_smoke_has_every_method_and_both_mixes():
+def test_smoke_has_the_papers_methods_and_both_mixes():
     config = configuration.load("smoke", configuration.ROOT)
     runs = experiments.runs(config)
-    assert {run.method for run in runs} == set(config["methods"])
+    paper = {"grpo", "lens", "lens-mixed-only", "lens-negative-only"}
+    assert {run.method for run in runs} == paper
     assert {run.mix for run in runs} == set(config["data"]["mixes"])
+
+
+def test_every_advantage_is_a_method_and_is_compared():
+    from lens_impl.advantages import METHODS
+
+    config = configuration.load("tiny", configuration.ROOT)
+    overlay = configuration.read_yaml(configuration.ROOT / "config/experiments/methods.yaml")
+    configuration.check(config | overlay)
+    compared = [run.method for run in experiments.runs(config | overlay)]
+    assert sorted(config["methods"][name]["advantage"] for name in compared) == sorted(METHODS)
 
 
 def test_overlay_is_laid_over_nested_mappings_and_replaces_lists(config):
@@ -90,6 +101,15 @@ def test_a_run_that_two_experiments_ask_for_is_there_once(config):
         ("methods.lens.alpha", -0.25, "methods.yaml: lens.alpha is -0.25, but must be at least 0"),
         ("methods.lens.alhpa", 0.5, "unknown key 'lens.alhpa'"),
         ("methods.grpo.alpha", 0.5, "unknown key 'grpo.alpha'"),
+        ("methods.grpo.clip_hihg", 0.3, "did you mean 'clip_high'?"),
+        ("methods.grpo.clip_high", 0, "grpo.clip_high is 0, but must be above 0"),
+        ("methods.grpo.loss", "token", "loss is 'token', but must be one of seq-mean-token-mean"),
+        ("methods.grpo.keep", "correct", "grpo.keep is 'correct', which needs loss: token-mean"),
+        ("methods.dapo.filter_groups", True, "dapo.filter_groups is True, but must be a mapping"),
+        ("methods.dapo.overlong_buffer", 4096, "overlong_buffer is 4096, but must be at most 1"),
+        ("methods.lens.max_factor", 1, "lens.max_factor is 1, but must be above 1"),
+        ("methods.lens.preference", "size", "must be one of geometric_mean, none, policy, length"),
+        ("methods.asym-re.delta", "-.1", "asym-re.delta is '-.1', but must be a number"),
         ("methods.lens.advantage", "lense", "did you mean 'lens'?"),
         ("methods.grpo_x", {"advantage": "grpo"}, "the name 'grpo_x'"),
         ("methods.grpo", {}, "'grpo.advantage' is missing"),
@@ -118,8 +138,15 @@ def test_wrong_configuration_is_one_sentence(config, path, value, sentence):
     assert "\n" not in str(raised.value)
 
 
+def test_a_model_from_scratch_needs_problems(config):
+    del config["tiny_problems"]
+    with pytest.raises(UserError, match="models.tiny.source is 'pretrain', but there are no tiny"):
+        configuration.check(config)
+
+
 def test_schema_of_methods_allows_the_options_of_the_functions():
     from lens_impl.advantages import METHODS
+    from lens_impl.verl_plugin.overrides import TRAINING_OPTIONS
 
     schema = configuration.read_yaml(configuration.ROOT / "workflow/schemas/methods.schema.yaml")
     options = {
@@ -127,7 +154,7 @@ def test_schema_of_methods_allows_the_options_of_the_functions():
         for part in schema["additionalProperties"]["allOf"]
     }
     assert options == {
-        name: {"advantage", *list(signature(function).parameters)[1:]}
+        name: {"advantage", *TRAINING_OPTIONS, *list(signature(function).parameters)[1:]}
         for name, function in METHODS.items()
     }
     assert set(schema["additionalProperties"]["properties"]["advantage"]["enum"]) == set(METHODS)

@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 import threading
@@ -97,9 +98,21 @@ TABLE = [
     # the order of gold and prediction: an equation for a gold set is accepted, the reverse is not
     (r"x \in [0,1]", r"\boxed{[0,1]}", "correct"),
     ("[0,1]", r"\boxed{0\le x\le 1}", "wrong"),
-    # known false positives of Math-Verify 0.9.0, kept to notice when they are mended
-    (r"\frac{1}{2004!}", r"\boxed{\frac{1}{2006!}}", "correct"),
-    (r"\frac{1}{2^{99}}", r"\boxed{\frac{1}{2^{98}}}", "correct"),
+    # false positives of Math-Verify 0.9.0 that are guarded against
+    (r"\frac{1}{2004!}", r"\boxed{\frac{1}{2006!}}", "wrong"),
+    (r"\frac{1}{2^{99}}", r"\boxed{\frac{1}{2^{98}}}", "wrong"),
+    (r"\frac{2^{2005}+1}{3 \cdot 2^{2006}}", r"\boxed{\frac{1}{3 \cdot 2^{2006}}}", "wrong"),
+    ("0", r"\boxed{\frac{1}{2^{99}}}", "wrong"),
+    (r"1, 2, \ldots, n", r"\boxed{1, 3, 5, \ldots, 2n-1}", "bad_gold"),
+    # the guard spares what is equal
+    (r"\frac{1}{2^{99}}", r"\boxed{2^{-99}}", "correct"),
+    (r"\frac{1}{2004!}", r"\boxed{\frac{2005}{2005!}}", "correct"),
+    ("0", r"\boxed{\sqrt{2}-\sqrt{2}}", "correct"),
+    (r"\sqrt{3}", r"\boxed{\frac{3}{\sqrt{3}}}", "correct"),
+    ("0.000000001", r"\boxed{10^{-9}}", "correct"),
+    # a false positive that is left: without a box Math-Verify reads the 4 alone
+    ("4", r"$4\sqrt(2)$", "correct"),
+    ("4", r"\boxed{4\sqrt(2)}", "wrong"),
 ]  # fmt: skip
 
 
@@ -216,6 +229,48 @@ def test_a_worker_that_dies_at_work_is_an_error_and_not_a_wrong_answer(monkeypat
     monkeypatch.setattr(grading, "_idle", [])
     monkeypatch.setattr(grading, "_Worker", Doomed)
     assert grade("7", r"\boxed{7/8}") == Grade(False, "error", "7/8")
+
+
+def test_a_stopped_worker_is_ended_by_the_clock(monkeypatch):
+    grade("2/3", r"\boxed{2/7}")
+    monkeypatch.setattr(grading, "_WALL_FACTOR", 1)
+    monkeypatch.setattr(grading, "_WALL_EXTRA_S", 0)
+    for worker in grading._idle:
+        worker.process.send_signal(signal.SIGSTOP)
+    assert grade("2/3", r"\boxed{4/7}", timeout_s=0.2).status == "timeout"
+    for worker in grading._idle:
+        worker.process.send_signal(signal.SIGCONT)
+
+
+def test_a_worker_that_has_grown_is_replaced(monkeypatch, tmp_path):
+    script = tmp_path / "grading_worker.py"
+    script.write_text(
+        grading._WORKER_SCRIPT.read_text().replace("GROWN_ANSWERS = 20_000", "GROWN_ANSWERS = 2")
+    )
+    monkeypatch.setattr(grading, "_WORKER_SCRIPT", script)
+    monkeypatch.setattr(grading, "_idle", [])
+    assert grade("2/3", r"\boxed{5/7}").status == "wrong"
+    (worker,) = grading._idle
+    assert grade("2/3", r"\boxed{6/7}").status == "wrong"
+    assert grading._idle == [] and worker.process.returncode == 0
+    assert grade("2/3", r"\boxed{4/6}").status == "correct"
+
+
+def test_a_large_parent_does_not_make_its_workers_old(monkeypatch):
+    """Linux passes a parent's peak memory on to its children."""
+    monkeypatch.setattr(grading, "_idle", [])
+    ballast = bytearray(600 * 2**20)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    assert grade("2/3", r"\boxed{8/7}").status == "wrong"
+    assert len(grading._idle) == 1
+
+
+def test_long_batches_show_progress(monkeypatch, capsys):
+    monkeypatch.setattr(grading, "_PROGRESS_FROM", 3)
+    grade_many(["1/7"] * 3, [rf"\boxed{{1/{n}}}" for n in (701, 702, 703)])
+    assert "grading: 100%" in capsys.readouterr().err
+    grade_many(["1/7"] * 2, [rf"\boxed{{1/{n}}}" for n in (704, 705)])
+    assert capsys.readouterr().err == ""
 
 
 def test_unguarded_script_may_grade(tmp_path):

@@ -5,6 +5,8 @@ import sys
 import pytest
 
 from lens_impl import hub
+from lens_impl.base_model import make_tokenizer
+from lens_impl.data.prompts import chat_template
 from lens_impl.errors import UserError
 
 REPO, REVISION = "owner/model", "0123456789abcdef0123456789abcdef01234567"
@@ -21,14 +23,17 @@ def cache(tmp_path, monkeypatch):
     snapshot.mkdir(parents=True)
     blobs = snapshot.parent.parent / "blobs"
     blobs.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        (blobs / name).write_text(name)
-        (snapshot / name).symlink_to(blobs / name)
+    make_tokenizer().save_pretrained(blobs)
+    (blobs / "config.json").write_text("{}")
+    (blobs / "model.safetensors").write_text("model.safetensors")
+    for file in blobs.iterdir():
+        (snapshot / file.name).symlink_to(file)
     return tmp_path
 
 
 def fetch(monkeypatch, folder, repo=REPO):
-    values = ["--repo", repo, "--revision", REVISION, "--out", str(folder)]
+    values = ["--repo", repo, "--revision", REVISION, "--template", "qwen"]
+    values += ["--out", str(folder)]
     monkeypatch.setattr(sys, "argv", ["hub", *values])
     hub.main()
 
@@ -40,6 +45,17 @@ def test_a_model_folder_links_to_the_cache(cache, monkeypatch):
     assert (folder / "model.safetensors").is_symlink()
     fetch(monkeypatch, folder)
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_the_folder_gets_the_template_and_the_cache_keeps_its_own(cache, monkeypatch):
+    from transformers import AutoTokenizer
+
+    blobs = cache / "hub" / "models--owner--model" / "blobs"
+    before = {file.name: file.read_bytes() for file in blobs.iterdir()}
+    fetch(monkeypatch, cache / "results" / "model")
+    tokenizer = AutoTokenizer.from_pretrained(cache / "results" / "model")
+    assert tokenizer.chat_template == chat_template("qwen", None)
+    assert {file.name: file.read_bytes() for file in blobs.iterdir()} == before
 
 
 def test_what_is_not_in_the_cache_says_how_to_get_it_there(cache, monkeypatch):

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lens_impl import configuration, experiments
-from lens_impl.verl_plugin.overrides import Paths, verl_overrides
+from lens_impl.verl_plugin.overrides import TRAINING_OPTIONS, Paths, verl_overrides
 
 PATHS = Paths(Path("/a b/train.parquet"), Path("/a b/eval.parquet"), Path("/m"), Path("/c"))
 GOLDEN = Path(__file__).parent / "golden" / "verl_overrides.yaml"
@@ -53,7 +53,8 @@ def test_every_method_composes_with_its_batch_arithmetic(scale):
         assert config.data.train_batch_size % actor.ppo_mini_batch_size == 0
         assert rollout.n == settings["group_size"]
         assert config.lens.advantage == settings["advantage"]["advantage"]
-        expected = {key: v for key, v in settings["advantage"].items() if key != "advantage"}
+        beside = ("advantage", *TRAINING_OPTIONS)
+        expected = {key: v for key, v in settings["advantage"].items() if key not in beside}
         assert OmegaConf.to_container(config.lens.options) == expected
         assert config.data.seed == rollout.seed == actor.data_loader_seed == settings["seed"]
         assert config.trainer.total_training_steps == schedule["steps"]
@@ -131,6 +132,65 @@ def golden() -> str:
 def test_what_is_changed_of_verls_defaults_is_known():
     message = "the overrides changed; look at the difference after: python tests/test_overrides.py"
     assert golden() == GOLDEN.read_text(), message
+
+
+# clip below, clip above, loss, its constant, responses kept, batches of dynamic sampling
+PAPER = (0.2, 0.2, "seq-mean-token-mean", None, "all", None)
+MEANS = {
+    **dict.fromkeys(["grpo", "lens", "lens-mixed-only", "lens-negative-only", "asym-re"], PAPER),
+    "dr-grpo": (0.2, 0.2, "seq-mean-token-sum-norm", 64, "all", None),
+    "dapo": (0.2, 0.28, "token-mean", None, "all", 10),
+    "ngrpo": (0.16, 0.24, "seq-mean-token-mean", None, "all", None),
+    "psr": (0.2, 0.2, "token-mean", None, "correct", None),
+    "nsr": (0.2, 0.2, "token-mean", None, "wrong", None),
+    "w-reinforce": (0.2, 0.2, "token-mean", None, "all", None),
+    "rl-zvp": (0.2, 0.28, "seq-mean-token-mean", None, "all", None),
+}
+
+
+def of_method(method: str) -> tuple[dict, dict]:
+    config = configuration.load("tiny")
+    run = experiments.Run("tiny", "math-dapo", method, 1)
+    return experiments.settings(config, run), experiments.schedule(config)
+
+
+def means(values: dict) -> tuple:
+    """The row of MEANS from verl's configuration, by dotted key."""
+    actor, sampling = "actor_rollout_ref.actor", "algorithm.filter_groups"
+    keys = ("clip_ratio_low", "clip_ratio_high", "loss_agg_mode", "loss_scale_factor")
+    limit = values[f"{sampling}.enable"] and values[f"{sampling}.max_num_gen_batches"]
+    return *(values[f"{actor}.{key}"] for key in keys), values["lens.keep"], limit or None
+
+
+def given(method: str) -> dict:
+    """The overrides of a method by key."""
+    pairs = (item.split("=", 1) for item in verl_overrides(*of_method(method), PATHS, None))
+    return {key.lstrip("+"): yaml.safe_load(value) for key, value in pairs}
+
+
+@pytest.mark.parametrize("method", MEANS)
+def test_clip_loss_and_filter_of_every_method(method):
+    assert means(given(method)) == MEANS[method]
+
+
+@pytest.mark.parametrize("method", ["dapo", "dr-grpo"])
+def test_verls_configuration_takes_them(method):
+    config = resolved(*of_method(method))
+    assert means(flat(config)) == MEANS[method]
+    assert config.actor_rollout_ref.actor.clip_ratio_c > 1e6
+    assert config.algorithm.filter_groups.metric == "reward"
+
+
+def test_methods_differ_in_nothing_else():
+    """Same data order, sampler, grader and optimizer: only what a method may set differs."""
+    actor = "actor_rollout_ref.actor"
+    may_differ = (f"{actor}.clip_ratio", f"{actor}.loss", "algorithm.filter_groups", "lens.")
+    plain = given("grpo")
+    for method in MEANS:
+        other = given(method)
+        keys = plain.keys() | other.keys()
+        different = {key for key in keys if plain.get(key) != other.get(key)}
+        assert {key for key in different if not key.startswith(may_differ)} == set()
 
 
 def test_device_decides_engine_precision_and_reward_workers():

@@ -1,6 +1,7 @@
 """Mixes and evaluation sets: every drop counted, counts that add up, errors that help."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 from source_rows import MATH
 from tiny_config import CONFIG
 
-from lens_impl.data.prepare import prepare_evaluation, prepare_mix, sample, to_frame, unique
+from lens_impl.data.filtering import same_answer, sample, unique
+from lens_impl.data.matching import EvaluationIndex
+from lens_impl.data.prepare import prepare_evaluation, prepare_mix, to_frame
+from lens_impl.data.rows import read_rows
 from lens_impl.data.sources import (
     Problem,
-    find_file,
-    parse_dapo,
     read_problems,
-    read_rows,
+    set_files,
 )
 from lens_impl.data.tiny import make
 from lens_impl.errors import UserError
@@ -30,6 +32,9 @@ def raw(tmp_path) -> Path:
     return tmp_path
 
 
+NOTHING = EvaluationIndex([], same_answer)
+
+
 def test_unique_counts_every_row():
     rows = [
         Problem("a", "1"),
@@ -37,29 +42,34 @@ def test_unique_counts_every_row():
         Problem("b", "1"),
         Problem("b", "2"),
         Problem("b", "1"),
-        Problem("in test", "1"),
+        Problem("$In\\,$ test", "1"),
+        Problem("In test?", "1"),
         Problem("earlier", "1"),
         Problem("求", "1"),
         "proof",
         Problem("c", "3"),
+        Problem("d", "???"),
     ]
-    problems, drops = unique(rows, {"intest"}, {"earlier"}, languages=["en"])
-    assert problems == [rows[0], rows[9]]
+    evaluation = EvaluationIndex([Problem("In test.", "7")], same_answer)
+    problems, drops, near = unique(rows, evaluation, {"earlier"}, languages=["en"])
+    assert near == []
+    assert problems == [rows[0], rows[10]]
     assert drops == {
         "duplicate": 1,
         "conflicting_answers": 3,
-        "in_evaluation_set": 1,
+        "in_evaluation_set": 2,
         "duplicate_across_sources": 1,
         "language": 1,
         "proof": 1,
+        "unparseable_answer": 1,
     }
-    assert unique([rows[7]], set(), set())[0] == [rows[7]]
-    assert unique([rows[7]], set(), set(), languages=["zh"])[0] == [rows[7]]
+    assert unique([rows[8]], NOTHING, set())[0] == [rows[8]]
+    assert unique([rows[8]], NOTHING, set(), languages=["zh"])[0] == [rows[8]]
 
 
 def test_one_answer_in_two_spellings_is_no_conflict():
     rows = [Problem("a", r"\frac{1}{3}"), Problem("a", r"\frac13"), Problem("b", "3")]
-    problems, drops = unique([*rows, Problem("b", "-3")], set(), set())
+    problems, drops, _ = unique([*rows, Problem("b", "-3")], NOTHING, set())
     assert problems == [rows[0]]
     assert drops == {"duplicate": 1, "conflicting_answers": 2}
 
@@ -115,7 +125,7 @@ def test_mix_of_the_toy(raw):
     assert report["warnings"] == []
     ids = [info["problem_id"] for info in frame["extra_info"]]
     assert len(set(ids)) == len(ids)
-    test_ids = {info["problem_id"] for info in prepare_evaluation(raw, "math")["extra_info"]}
+    test_ids = {info["problem_id"] for info in prepare_evaluation(raw, "math")[0]["extra_info"]}
     assert not test_ids & set(ids)
     assert frame.equals(prepare_mix(sizes, raw, ["math"], seed=0, languages=["en"])[0])
 
@@ -137,6 +147,8 @@ def test_numina_mix_of_the_toy(raw):
         "rows_out": 70,
         "asked": None,
         "levels": {"0": 70},
+        "types": {"Algebra": 70},
+        "near_evaluation_problems": [],
     }
 
 
@@ -148,7 +160,8 @@ def test_asking_for_more_than_there_is_warns(raw):
 
 
 def test_evaluation_keeps_file_order(raw):
-    frame = prepare_evaluation(raw, "math")
+    frame, report = prepare_evaluation(raw, "math")
+    assert report["unparseable_answers"] == [] and report["rows"] == 30
     rows = [json.loads(line) for line in open(raw / "math_test.jsonl", encoding="utf-8")]
     assert [prompt[0]["content"] for prompt in frame["prompt"]] == [r["problem"] for r in rows]
     assert [f"Level {info['level']}" for info in frame["extra_info"]] == [r["level"] for r in rows]
@@ -163,18 +176,18 @@ def test_evaluation_never_drops_a_row(tmp_path):
 
 def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="no file numina.*AI-MO/NuminaMath-1.5.*data.local_dir"):
-        find_file(tmp_path, "numina")
-    with pytest.raises(UserError, match="unknown source 'deepmath'.*math, dapo, numina"):
+        set_files(tmp_path, "numina")
+    with pytest.raises(UserError, match="unknown source 'deepmath'.*math, dapo, dapo-processed"):
         prepare_mix({"deepmath": 1}, tmp_path, [], seed=0)
     with pytest.raises(UserError, match="unknown language 'fr'.*en, zh"):
         prepare_mix({"math": 1}, tmp_path, [], seed=0, languages=["fr"])
     (tmp_path / "dapo.jsonl").write_text('{"prompt": "a"}\n\n{"prompt\n')
     with pytest.raises(UserError, match="row 1 is not a row of BytedTsinghua"):
-        list(read_problems(tmp_path, "dapo", parse_dapo))
+        list(read_problems(tmp_path, "dapo"))
     with pytest.raises(UserError, match="line 3 is not JSON"):
         list(read_rows(tmp_path / "dapo.jsonl"))
     (tmp_path / "math_train.parquet").write_text("PK")
-    with pytest.raises(UserError, match="is not a parquet file"):
+    with pytest.raises(UserError, match="is not a whole parquet file"):
         list(read_rows(tmp_path / "math_train.parquet"))
 
 
@@ -187,11 +200,15 @@ def test_command_line(raw, tmp_path):
     arguments = ["mix", "--mix", "m", "--sizes", '{"dapo": 99}', "--raw", str(raw)]
     arguments += ["--evaluation-sets", '["math"]', "--seed", "1", "--languages", '["en"]']
     arguments += ["--out", str(tmp_path / "m.parquet"), "--report", str(tmp_path / "m.json")]
+    arguments += ["--out-md", str(tmp_path / "m.md")]
     result = run(*arguments)
     assert result.returncode == 0, result.stderr
     assert result.stderr == "warning: m: dapo: 99 problems asked, 74 usable, all of them taken\n"
     assert len(pd.read_parquet(tmp_path / "m.parquet")) == 74
     assert json.loads((tmp_path / "m.json").read_text())["rows_out"] == 74
+    card = (tmp_path / "m.md").read_text()
+    assert re.search(r"\| in the mix +\| +74 \| +74 \|", card)
+    assert "99 problems asked, 74 usable" in card
 
     result = run(*arguments, "--strict")
     assert result.returncode == 2

@@ -73,7 +73,8 @@ def test_tables_and_figures_are_there_and_say_what_they_are(project):
         assert "toy" in (results / "tables" / f"{table}.md").read_text()
         assert (results / "tables" / f"{table}.csv").stat().st_size > 0
     figures = {path.stem for path in (results / "figures").glob("*.pdf")}
-    assert {name.split("_")[0] for name in figures} == {"figure2", "figure4", "figure5", "figure6"}
+    assert {"figure2_negative_ratio", "figure5_math_dapo", "reliability", "rescued"} <= figures
+    assert len(list(results.glob("notebooks/*.html"))) == 5
     assert figures == {path.stem for path in (results / "figures").glob("*.png")}
     summary = (results / "summary.md").read_text()
     assert all(f"{run.mix} {run.method} s{run.seed}" in summary for run in RUNS)
@@ -86,10 +87,11 @@ def test_mlflow_has_every_training_with_its_evaluation(project):
     client = MlflowClient(f"sqlite:///{project}/results/mlflow.db")
     experiment = client.get_experiment_by_name("lens-smoke")
     found = client.search_runs([experiment.experiment_id])
-    names = {run.info.run_id: run.data.tags["mlflow.runName"] for run in found}
-    assert NAMES <= set(names.values())
-    parents = [run.data.tags.get("mlflow.parentRunId") for run in found]
-    assert NAMES <= {names.get(parent) for parent in parents}
+    by_name = {run.info.run_name: run for run in found}
+    assert NAMES <= set(by_name)
+    for name in NAMES:
+        assert by_name[name].data.tags["mlflow.parentRunId"] == by_name["smoke: paper"].info.run_id
+        assert "math/pass_at_1/level_all" in by_name[name].data.metrics
 
 
 def test_a_second_run_has_nothing_to_do(project):

@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from source_rows import MATH, NUMINA, dapo
 
+from lens_impl.data.matching import normalise
 from lens_impl.data.sources import (
     DAPO_HEAD,
     DAPO_TAIL,
     Problem,
     last_box,
-    normalise,
+    parse_answered,
     parse_dapo,
+    parse_dapo_processed,
     parse_math,
     parse_numina,
     read_problems,
@@ -64,13 +66,21 @@ def test_parse_math():
     assert parse_math(MATH | {"level": 5}).level == 5
     assert parse_math(MATH | {"level": "Level ?"}) == "unusable_level"
     assert parse_math(MATH | {"solution": r"\boxed{}"}) == "empty_answer"
+    assert parse_math(MATH | {"problem": " "}) == "empty_problem"
     assert parse_math({"problem": "p", "answer": 588}) == Problem("p", "588")
+
+
+def test_parse_answered():
+    row = {"problem": "p", "answer": "2", "level": 5, "subject": "Algebra", "solution": "none"}
+    assert parse_answered(row) == Problem("p", "2", 5, "Algebra")
+    assert parse_answered({"problem": "p", "answer": 588}) == Problem("p", "588")
 
 
 def test_parse_dapo():
     assert parse_dapo(dapo("What?", "34")) == Problem("What?", "34")
     assert parse_dapo(dapo("What?", " ")) == "empty_answer"
     assert parse_dapo(dapo("What?", None)) == "empty_answer"
+    assert parse_dapo_processed({"prompt": "What?", "solution": " 34"}) == Problem("What?", "34")
 
 
 @pytest.mark.parametrize(
@@ -79,25 +89,33 @@ def test_parse_dapo():
         ({"answer": "proof"}, "proof"),
         ({"question_type": "proof", "answer": "4"}, "proof"),
         ({"answer": "notfound"}, "answer_not_found"),
-        ({"question_type": "MCQ"}, "multiple_choice"),
+        ({"question_type": "MCQ", "answer": "B"}, "multiple_choice"),
+        ({"question_type": "MCQ", "answer": "(c)."}, None),
+        ({"question_type": "MCQ", "answer": "(C)."}, "multiple_choice"),
+        ({"question_type": "MCQ", "answer": ""}, "multiple_choice"),
+        ({"problem": "Which? (A) 1 (B) 2", "answer": "A"}, "multiple_choice"),
+        ({"problem": "Which? A. 1  B. 2", "answer": "A"}, "multiple_choice"),
         ({"problem_is_valid": "Incomplete"}, "invalid_problem"),
         ({"solution_is_valid": "No"}, "invalid_solution"),
         ({"answer": None}, "empty_answer"),
     ],
 )
 def test_parse_numina_drops(change, reason):
-    assert parse_numina(NUMINA | change) == reason
+    parsed = parse_numina(NUMINA | change)
+    assert parsed == reason if reason else isinstance(parsed, Problem)
 
 
 def test_parse_numina_keeps():
     assert parse_numina(NUMINA) == Problem("What is $2+2$?", "4", 0, "Algebra")
+    assert parse_numina(NUMINA | {"question_type": "MCQ"}).answer == "4"
+    assert parse_numina(NUMINA | {"answer": "C"}).answer == "C"
 
 
 def test_strict_names_file_and_row(tmp_path):
     write_jsonl(tmp_path / "dapo.jsonl", [dapo("a", "1"), dapo("b", "")])
-    assert list(read_problems(tmp_path, "dapo", parse_dapo)) == [Problem("a", "1"), "empty_answer"]
+    assert list(read_problems(tmp_path, "dapo")) == [Problem("a", "1"), "empty_answer"]
     with pytest.raises(UserError, match=r"dapo\.jsonl row 2 has no usable answer"):
-        list(read_problems(tmp_path, "dapo", parse_dapo, strict=True))
+        list(read_problems(tmp_path, "dapo", strict=True))
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "parquet", "csv"])
@@ -114,4 +132,4 @@ def test_all_file_formats_give_the_same_problems(tmp_path, ending):
         case "csv":
             pd.DataFrame(rows).map(json.dumps).to_csv(path, index=False)
     expected = [Problem("What is $\\frac{1}{2}$,\nexactly?", "-3"), "empty_answer"]
-    assert list(read_problems(tmp_path, "dapo", parse_dapo)) == expected
+    assert list(read_problems(tmp_path, "dapo")) == expected

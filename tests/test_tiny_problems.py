@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_config import CONFIG
 
-from lens_impl.data.sources import last_box, normalise, strip_wrapper
+from lens_impl.data.matching import normalise
+from lens_impl.data.sources import last_box, strip_wrapper
 from lens_impl.data.tiny import OPERANDS, Chain, draw_chain, make, misconceptions, solve, teach
 from lens_impl.errors import UserError
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -183,32 +184,41 @@ def test_mirror_logs_everything_once(uri, tmp_path):
     write_text(results / "tables" / "table1.md", "a table")
     first = tracking.mirror_results(uri, EXPERIMENT, results, runs)
     assert tracking.mirror_results(uri, EXPERIMENT, results, runs) == first
-    assert set(first) == {"paper", *(run["run"] for run in runs)}
+    assert set(first) == {"paper", "tiny_base", *(run["run"] for run in runs)}
 
     mlflow = client(uri)
     experiment = mlflow.get_experiment_by_name(EXPERIMENT)
     assert experiment.artifact_location == (tmp_path / "mlartifacts").as_uri()
     everything = mlflow.search_runs([experiment.experiment_id])
     kinds = sorted(run.data.tags["kind"] for run in everything)
-    assert kinds == ["evaluate", "evaluate", "evaluate", "paper", "training", "training"]
+    assert kinds == ["base", "paper", "training", "training"]
     assert {run.info.status for run in everything} == {"FINISHED"}
-    parents = {
-        run.data.tags["run"]: run.data.tags["mlflow.parentRunId"]
-        for run in everything
-        if run.data.tags["kind"] == "evaluate"
-    }
-    expected = {run["run"]: first[run["run"]] for run in runs}
-    assert parents == expected | {"tiny_base": first["paper"]}
+    children = {run.info.run_name for run in everything if "mlflow.parentRunId" in run.data.tags}
+    assert children == {"tiny_base", *(run["run"] for run in runs)}
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in everything}
+    assert parents == {first["paper"], None}
 
     lens = first["tiny_math-dapo_lens_s1"]
     assert [step for step, _ in history(uri, lens, "reward/mean")] == list(range(1, 11))
     assert [step for step, _ in history(uri, lens, "validation/accuracy")] == [0, 10]
     assert mlflow.get_run(lens).data.tags["git_dirty"] == "False"
     names = {artifact.path for artifact in mlflow.list_artifacts(lens)}
-    assert names == {"config.json", "manifest.json"}
+    assert names == {"config.json", "manifest.json", "pass_at_k_math.csv"}
+    run = mlflow.get_run(lens)
+    # The run took the time that its manifest says, not that of being mirrored.
+    assert run.info.end_time - run.info.start_time == 60_000
+    assert "seed 1" in run.data.tags["mlflow.note.content"]
+    assert len(run.data.params) < 50
     assert [a.path for a in mlflow.list_artifacts(first["paper"], "tables")] == ["tables/table1.md"]
-    child = next(run for run in everything if run.data.tags.get("run") == "tiny_base")
-    assert len(history(uri, child.info.run_id, "math/pass_at_16/level_4-5")) == 1
+    for name in ("tiny_base", "tiny_math-dapo_lens_s1"):
+        assert len(history(uri, first[name], "math/pass_at_16/level_4-5")) == 1
+
+
+def test_a_run_created_by_a_server_that_died_is_found_again(uri, tmp_path):
+    first = mlflow_runs.start_run(uri, EXPERIMENT, tmp_path / "run" / "id", "name")
+    (tmp_path / "run" / "id").unlink()  # the answer with the id never came
+    assert mlflow_runs.start_run(uri, EXPERIMENT, tmp_path / "run" / "id", "name") == first
+    assert mlflow_runs.start_run(uri, EXPERIMENT, tmp_path / "other" / "id", "name") != first
 
 
 def test_mirror_leaves_a_training_that_has_not_ended(uri, tmp_path, capsys):
@@ -216,7 +226,7 @@ def test_mirror_leaves_a_training_that_has_not_ended(uri, tmp_path, capsys):
     results = make_results(tmp_path / "tiny", runs, problems=5, steps=10)
     (results / "runs" / runs[0]["run"] / "manifest.json").unlink()
     ids = tracking.mirror_results(uri, EXPERIMENT, results, runs)
-    assert set(ids) == {"paper", runs[1]["run"]}
+    assert set(ids) == {"paper", "tiny_base", runs[1]["run"]}
     assert runs[0]["run"] in capsys.readouterr().out
 
 
@@ -243,34 +253,127 @@ def test_mirror_command_says_that_the_server_is_down(tmp_path, monkeypatch):
     assert not out.exists()
 
 
-@pytest.mark.slow
-def test_real_server(migrated, tmp_path):
-    (tmp_path / "mlflow.db").write_bytes(migrated.read_bytes())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(tmp_path / "mlartifacts")]
-    uri = f"http://127.0.0.1:{port}"
-    with open(tmp_path / "server.log", "w") as output:
-        server = subprocess.Popen(
-            command, stdout=output, stderr=output, env=os.environ, start_new_session=True
-        )
-    try:
+class Server:
+    """A real tracking server on a port of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(self.folder / "mlartifacts")]
+        log = self.folder / "server.log"
+        with open(log, "a") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True
+            )
         for _ in range(240):
             try:
-                urllib.request.urlopen(f"{uri}/health", timeout=1)
-                break
+                urllib.request.urlopen(f"{self.uri}/health", timeout=1)
+                return
             except OSError:
-                assert server.poll() is None, (tmp_path / "server.log").read_text()
+                assert self.process.poll() is None, log.read_text()
                 time.sleep(0.5)
-        runs = make_runs(mixes=("math-dapo",), seeds=(1,))
-        results = make_results(tmp_path / "tiny", runs, problems=5, steps=10)
-        first = tracking.mirror_results(uri, EXPERIMENT, results, runs)
-        assert tracking.mirror_results(uri, EXPERIMENT, results, runs) == first
-        steps = [step for step, _ in history(uri, first[runs[1]["run"]], "reward/mean")]
-        assert steps == list(range(1, 11))
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
+        raise AssertionError(log.read_text())
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
+
+
+@pytest.fixture
+def server(migrated, tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(migrated.read_bytes())
+    running = Server(tmp_path)
+    yield running
+    running.kill()
+
+
+# Stands for a training: appends the lines of a finished one and mirrors after each, as train.py.
+TRAINING = """
+import json, sys, time
+from pathlib import Path
+from lens_impl import tracking
+uri, folder, source, run = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+tracking.RETRY_AFTER_SECONDS = 0.5
+for line in source.read_text().splitlines(keepends=True):
+    with open(folder / "metrics.jsonl", "a") as lines:
+        lines.write(line)
+    tracking.try_mirror(uri, "lens-test", folder, folder / "mlflow_run_id", {"run": run})
+    print(json.loads(line)["step"], flush=True)
+    time.sleep(0.2)
+"""
+
+
+def start_training(uri: str, results: Path, run: dict) -> subprocess.Popen:
+    run_dir = results / "runs" / run["run"]
+    folder = Path(json.loads((run_dir / "manifest.json").read_text())["checkpoints"])
+    (folder / "config.json").write_text((run_dir / "config.json").read_text())
+    command = [sys.executable, "-c", TRAINING, uri, folder, run_dir / "metrics.jsonl", run["run"]]
+    return subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.PIPE, text=True, env=usual_patience()
+    )
+
+
+def usual_patience() -> dict[str, str]:
+    return {name: v for name, v in os.environ.items() if not name.startswith("MLFLOW_HTTP")}
+
+
+def mirrored_once(uri: str, run_id: str, lines: list[dict]) -> None:
+    """Every number of metrics.jsonl is in MLflow once, and no other."""
+    for key, name in mlflow_runs.METRIC_NAMES.items():
+        found = [(line["step"], line.get(key)) for line in lines]
+        expected = [(step, value) for step, value in found if value is not None]
+        assert sorted(history(uri, run_id, name)) == expected, name
+    for part in lines[0]["seconds"]:
+        expected = [(line["step"], line["seconds"][part]) for line in lines]
+        assert sorted(history(uri, run_id, f"time/{part}")) == expected, part
+
+
+@pytest.mark.slow
+def test_server_killed_in_mid_training(server, tmp_path):
+    runs = make_runs(mixes=("math-dapo",), seeds=(1,))[:1]
+    results = make_results(tmp_path / "tiny", runs, problems=5, steps=60)
+    training = start_training(server.uri, results, runs[0])
+    steps = iter(training.stdout)
+    while int(next(steps)) < 10:
+        pass
+    server.kill()
+    assert int(next(steps)) >= 10  # goes on without it
+    while int(next(steps)) < 25:
+        pass
+    server.start()
+    assert [int(step) for step in steps][-1] == 60 and training.wait(60) == 0
+
+    command = [sys.executable, "-m", "lens_impl.tracking", "mirror", "--results", str(results)]
+    command += ["--runs", json.dumps(runs), "--tracking-uri", server.uri]
+    command += ["--experiment", EXPERIMENT, "--out", str(tmp_path / "marker.json")]
+    for _ in range(2):  # a second time changes nothing
+        subprocess.run(command, check=True, env=usual_patience())
+        run_id = json.loads((tmp_path / "marker.json").read_text())[runs[0]["run"]]
+        lines = read_jsonl(results / "runs" / runs[0]["run"] / "metrics.jsonl")
+        mirrored_once(server.uri, run_id, lines)
+    experiment = client(server.uri).get_experiment_by_name(EXPERIMENT)
+    found = client(server.uri).search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags["kind"] for run in found) == ["base", "paper", "training"]
+
+
+@pytest.mark.slow
+def test_eight_parallel_trainings_lose_nothing(uri, tmp_path):
+    runs = make_runs(mixes=("math-dapo",), seeds=(1, 2, 3, 4))
+    results = make_results(tmp_path / "tiny", runs, problems=5, steps=20)
+    mlflow_runs.init(uri, EXPERIMENT)
+    trainings = [start_training(uri, results, run) for run in runs]
+    assert [training.wait(300) for training in trainings] == [0] * 8
+    ids = tracking.mirror_results(uri, EXPERIMENT, results, runs)
+    assert len(set(ids.values())) == 10
+    for run in runs:
+        lines = read_jsonl(results / "runs" / run["run"] / "metrics.jsonl")
+        mirrored_once(uri, ids[run["run"]], lines)

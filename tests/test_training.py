@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = configuration.load("smoke")
 STEPS = 6
+LENS = CONFIG["methods"]["lens"]
 SCHEDULE = {
     "steps": STEPS,
     "validate_every": 3,
@@ -50,10 +51,11 @@ def inputs(tmp_path_factory):
         *("lens_impl.data.prepare", "mix", "--mix", "math-dapo", "--sizes", sizes, "--raw", raw),
         *("--evaluation-sets", '["math"]', "--seed", 0, "--languages", json.dumps(["en"])),
         *("--out", folder / "mix.parquet", "--report", folder / "mix.report.json"),
+        *("--out-md", folder / "mix.card.md"),
     )
     call(
         *("lens_impl.data.prepare", "evaluation", "--set", "math", "--raw", raw),
-        *("--out", folder / "eval.parquet"),
+        *("--out", folder / "eval.parquet", "--report", folder / "eval.report.json"),
     )
     call(
         *("lens_impl.base_model", "train", "--config"),
@@ -67,9 +69,11 @@ def inputs(tmp_path_factory):
     return folder
 
 
-def train_command(inputs: Path, run_dir: Path, seed: int = 1, steps: int = STEPS) -> list[str]:
+def train_command(
+    inputs: Path, run_dir: Path, seed: int = 1, steps: int = STEPS, method: dict = LENS
+) -> list[str]:
     run = experiments.Run("tiny", "math-dapo", "lens", seed)
-    settings = experiments.settings(CONFIG, run) | {"group_size": 8}
+    settings = experiments.settings(CONFIG, run) | {"group_size": 8, "advantage": method}
     schedule = SCHEDULE | {"steps": steps}
     values = {
         "--config": json.dumps(settings),
@@ -231,3 +235,61 @@ def test_two_trainings_on_one_checkpoint_folder(inputs, tmp_path):
     assert second.returncode == 2
     assert "in use by another training" in second.stderr and "Traceback" not in second.stderr
     assert os.listdir(checkpoints_of(command)) == ["LOCK"]
+
+
+def train_method(inputs: Path, run_dir: Path, method: dict) -> tuple[list[dict], dict]:
+    """Lines of metrics.jsonl, and what verl's workers received."""
+    call(*train_command(inputs, run_dir, steps=2, method=method))
+    lines = read_jsonl(run_dir / "metrics.jsonl")
+    for line in lines:
+        numbers = [value for value in line.values() if isinstance(value, int | float)]
+        assert np.isfinite(numbers).all() and line["grad_norm"] > 0
+    return lines, json.loads((run_dir / "config.json").read_text())["verl_config"]
+
+
+def test_dapo_samples_until_every_group_is_mixed(inputs, tmp_path):
+    # The smoke model is wrong nearly everywhere, and its rollouts cost little.
+    method = CONFIG["methods"]["dapo"] | {"filter_groups": {"max_num_gen_batches": 100}}
+    lines, verl = train_method(inputs, tmp_path, method)
+    actor = verl["actor_rollout_ref"]["actor"]
+    assert (actor["clip_ratio_low"], actor["clip_ratio_high"]) == (0.2, 0.28)
+    assert actor["loss_agg_mode"] == "token-mean"
+    sampling = verl["algorithm"]["filter_groups"]
+    assert sampling["enable"] and sampling["metric"] == "reward"
+    assert verl["lens"]["options"] == {"overlong_buffer": 0.2, "overlong_factor": 1.0}
+    assert sum(line["groups_dropped"] for line in lines) > 0
+    for line in lines:
+        assert line["groups_mixed"] == 1
+        assert line["groups_sampled"] >= 8 + line["groups_dropped"]
+        dump = pd.read_parquet(checkpoints(tmp_path) / "rollouts" / f"step_{line['step']}.parquet")
+        assert dump.groupby("group").size().tolist() == [8] * 8
+        assert dump.groupby("group")["reward"].nunique().eq(2).all()
+
+
+def test_nsr_is_the_token_mean_over_wrong_responses(inputs, tmp_path):
+    lines, verl = train_method(inputs, tmp_path, CONFIG["methods"]["nsr"])
+    assert verl["lens"]["keep"] == "wrong"
+    assert verl["actor_rollout_ref"]["actor"]["loss_agg_mode"] == "token-mean"
+    for line in lines:
+        assert line["gradient_relevant"] == pytest.approx(1 - line["reward"])
+        # -A = 1 at every kept token and the ratio is near 1, so verl's own mean is near 1; over all
+        # tokens it would be near the share of wrong ones.
+        assert line["loss"] == pytest.approx(1, abs=0.02)
+
+
+def test_rl_zvp_with_another_loss_is_one_line(inputs, tmp_path):
+    method = {**CONFIG["methods"]["rl-zvp"], "loss": "seq-mean-token-sum-norm"}
+    lines, verl = train_method(inputs, tmp_path, method)
+    actor = verl["actor_rollout_ref"]["actor"]
+    assert actor["loss_agg_mode"] == "seq-mean-token-sum-norm"
+    assert actor["loss_scale_factor"] == CONFIG["train"]["max_response_tokens"]
+    assert actor["clip_ratio_high"] == 0.28
+    assert not verl["algorithm"]["filter_groups"]["enable"]
+    for line in lines:
+        dump = pd.read_parquet(checkpoints(tmp_path) / "rollouts" / f"step_{line['step']}.parquet")
+        mean_entropy = dump["entropies"].map(np.mean)
+        assert line["entropy"] == pytest.approx(mean_entropy.mean(), rel=1e-5)
+        wrong = dump[dump.groupby("group")["reward"].transform("max") == 0]
+        assert len(wrong)
+        for entropies, advantages in zip(wrong["entropies"], wrong["advantages"], strict=True):
+            np.testing.assert_allclose(advantages, 0.1 * (entropies - entropies.max()), atol=1e-6)

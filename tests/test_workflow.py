@@ -15,7 +15,10 @@ from lens_impl.configuration import ROOT
 pytestmark = pytest.mark.slow
 
 PAPER = {"figure2_negative_ratio", "figure4_weight", "figure5_math_dapo", "figure6_math_numina"}
-PAPER |= {"table1", "table2", "table3", "write_summary", "mirror_tracking", "all"}
+PAPER |= {"table1", "table2", "table3", "effects", "write_summary", "mirror_tracking", "all"}
+PAPER |= {"pass_at_k_by_level", "gain_by_level", "reliability", "negative_mass", "rescued"}
+FROM_ALL_RUNS = {"effects", "pass_at_k_by_level", "gain_by_level", "reliability", "negative_mass"}
+FROM_ALL_RUNS |= {"rescued", "write_summary", "mirror_tracking", "execute_notebook", "all"}
 DATA = {"make_tiny_problems": 1, "mix_prompts": 2, "prepare_evaluation": 1, "init_tracking": 1}
 DATA |= {"pretrain_base_model": 1, "measure_regime": 1}
 
@@ -27,7 +30,8 @@ module=$2 verb=$3
 while [ $# -gt 0 ]; do
     case "$1" in
         --out) out=$2 ;;
-        --report | --pass-at-k | --out-csv | --out-md | --out-pdf | --out-png) make "$2" ;;
+        --report | --pass-at-k | --out-csv | --out-md) make "$2" ;;
+        --out-tex | --out-pdf | --out-png) make "$2" ;;
         --run-dir) run=$2 ;;
         --checkpoints) echo step >> "$(mkdir -p "$2" && echo "$2")/state" ;;
     esac
@@ -84,7 +88,7 @@ class Project:
 
 
 def copy_project(folder: Path) -> Project:
-    for name in ("rules", "config", "workflow"):
+    for name in ("rules", "config", "workflow", "notebooks"):
         shutil.copytree(ROOT / name, folder / name)
     # Conda files stand in the job's record, and are not used.
     shutil.copytree(ROOT / "envs", folder / "envs")
@@ -122,13 +126,22 @@ def finished(finished_once, tmp_path):
 def test_jobs_of_tiny(fresh):
     expected = {rule: 1 for rule in PAPER} | DATA
     expected |= {"train": 8, "sample_completions": 9, "score_completions": 9}
+    expected |= {"collect_rollouts": 8, "execute_notebook": 5}
     assert fresh.planned("--config", "scale=tiny") == expected
 
 
 def test_jobs_of_smoke(fresh):
     expected = {rule: 1 for rule in PAPER} | DATA
     expected |= {"train": 4, "sample_completions": 10, "score_completions": 5}
+    expected |= {"collect_rollouts": 4, "execute_notebook": 5}
     assert fresh.planned("--config", "scale=smoke") == expected
+
+
+def test_jobs_of_the_comparison_of_all_methods(fresh):
+    methods = "config/experiments/methods.yaml"
+    jobs = fresh.planned("--configfile", methods, "--", "methods")
+    assert jobs["train"] == jobs["score_completions"] == 12
+    assert jobs["method_table"] == 1 and not jobs.keys() & (PAPER - {"all"})
 
 
 def test_second_run_has_nothing_to_do(finished):
@@ -155,13 +168,9 @@ def test_a_new_seed_trains_that_seed_only(finished):
     assert jobs["train"] == 2
     assert jobs["sample_completions"] == 4
     assert jobs["score_completions"] == 2
-    assert set(jobs) - {"train", "sample_completions", "score_completions"} == {
-        "table1",
-        "figure5_math_dapo",
-        "write_summary",
-        "mirror_tracking",
-        "all",
-    }
+    assert jobs["collect_rollouts"] == 2
+    jobs = set(jobs) - {"train", "sample_completions", "score_completions", "collect_rollouts"}
+    assert jobs == {"table1", "figure5_math_dapo", *FROM_ALL_RUNS}
 
 
 def test_one_training_again_leaves_the_others_alone(finished):
@@ -171,10 +180,10 @@ def test_one_training_again_leaves_the_others_alone(finished):
     assert jobs == {
         "train": 1,
         "score_completions": 1,
+        "collect_rollouts": 1,
         "table2": 1,
-        "write_summary": 1,
-        "mirror_tracking": 1,
-        "all": 1,
+        **dict.fromkeys(FROM_ALL_RUNS, 1),
+        "execute_notebook": 5,
     }
 
 

@@ -1,8 +1,8 @@
 """A rollout batch and the group statistics that the methods share.
 
 Open choices:
-- Group statistics are computed in float64 from float32 values, which leaves no rounding in the mean
-  of equal ones: a group of equal rewards, calibrated or not, gives exactly 0.
+- Group statistics are computed in float64 from float32 values, and relative to the group's largest
+  one: a group of equal values gives exactly 0.
 - A response without tokens has confidence 1, the empty product. Its advantages are all masked, and
   in LENS a larger confidence only raises the difficulty D, the side on which the paper errs too.
 """
@@ -29,8 +29,11 @@ class RolloutBatch:
     group_ids: [B] int tensor, or array or list of int or str; same value = same prompt.
     response_mask: [B, T] bool (or 0/1), True at the response's tokens.
     old_log_probs: [B, T] float, log pi_old of each sampled token; masked places are ignored.
-    entropies: [B, T] float or None, entropy of pi_old at each token in nats.
-    UserError for shapes that do not fit, rewards outside [0, 1] and impossible log-probabilities.
+    entropies: [B, T] float or None, entropy of pi_old at each token in nats; masked places are
+        ignored.
+    max_length: tokens at which a response was cut off, or None; only an overlong penalty needs it.
+    UserError (a ValueError) for shapes that do not fit, rewards outside [0, 1], impossible
+    log-probabilities and entropies.
     """
 
     rewards: Tensor
@@ -38,6 +41,7 @@ class RolloutBatch:
     response_mask: Tensor
     old_log_probs: Tensor
     entropies: Tensor | None = None
+    max_length: int | None = None
 
     def __post_init__(self) -> None:
         _check_tensor("rewards", self.rewards, dimensions=1)
@@ -71,6 +75,14 @@ class RolloutBatch:
                 "RolloutBatch: old_log_probs must be log-probabilities, at most 0 and not nan, "
                 f"got {tokens[~(tokens <= 1e-2)][0].item()}"
             )
+        if self.entropies is not None:
+            tokens = self.entropies[self.response_mask]
+            possible = (tokens >= -1e-2) & tokens.isfinite()
+            if not possible.all():
+                raise UserError(
+                    "RolloutBatch: entropies must be at least 0 and finite, "
+                    f"got {tokens[~possible][0].item()}"
+                )
 
     @cached_property
     def groups(self) -> Tensor:
@@ -118,6 +130,13 @@ def group_mean(values: Tensor, batch: RolloutBatch) -> Tensor:
     return group_sum(values, batch) / batch.group_size
 
 
+def centered(values: Tensor, batch: RolloutBatch) -> Tensor:
+    """[B] float64: values [B] minus the mean of the group; exactly 0 in a group of equal ones."""
+    # Relative to one of the group's own values, the mean of equal ones has no rounding.
+    relative = values.double() - group_max(values, batch)
+    return relative - group_mean(relative, batch)
+
+
 def group_logsumexp(values: Tensor, batch: RolloutBatch) -> Tensor:
     """[B] float64: for each response log sum exp of values [B], all finite, over its group."""
     largest = group_max(values, batch)
@@ -163,6 +182,14 @@ def sequence_confidence(old_log_probs: Tensor, response_mask: Tensor) -> Tensor:
     1 for a response without tokens.
     """
     return log_confidence(old_log_probs, response_mask).exp().float()
+
+
+def sequence_entropy(batch: RolloutBatch) -> Tensor:
+    """[B] float64, mean token entropy of each response in nats; 0 for one without tokens."""
+    if batch.entropies is None:
+        raise UserError("RolloutBatch: entropies are missing; this needs them, [B, T] in nats")
+    total = torch.where(batch.response_mask, batch.entropies.double(), 0.0).sum(1)
+    return total / batch.lengths.clamp(min=1)
 
 
 def to_tokens(values: Tensor, batch: RolloutBatch) -> Tensor:

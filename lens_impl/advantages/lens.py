@@ -15,6 +15,7 @@ Deviations and open choices:
   normalised as GRPO does it, a group of one included.
 - alpha multiplies the advantages of negative groups. The paper puts it before their part of the
   objective, which is the same, since the clipped objective is linear in the size of the advantage.
+- The preference functions of appendix C are options; see calibrated_rewards.
 """
 
 import math
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from lens_impl.advantages.batch import (
     RolloutBatch,
+    centered,
     group_logsumexp,
     group_max,
     group_mean,
@@ -33,10 +35,11 @@ from lens_impl.advantages.batch import (
     to_tokens,
 )
 from lens_impl.advantages.grpo import normalize_in_group
-from lens_impl.errors import UserError
+from lens_impl.advantages.options import check_choice, check_number
 
 DIFFICULTIES = ("length_normalized", "raw", "max_only")
-PREFERENCES = ("geometric_mean",)
+PREFERENCES = ("geometric_mean", "none", "policy", "length")
+NEGATIVE_NORMALIZATIONS = ("center", "standardize")
 
 
 def lens(
@@ -44,20 +47,26 @@ def lens(
     alpha: float = 0.25,
     difficulty: str = "length_normalized",
     preference: str = "geometric_mean",
+    gamma: float = 1.0,
     scale_by_group: bool = True,
+    max_factor: float = 2.0,
+    negative_normalization: str = "center",
 ) -> Tensor:
     """[B, T] float32 advantages of LENS (section 5.1, "Final Objective").
 
     Mixed groups: GRPO's normalisation of the calibrated rewards. All-wrong groups:
-    alpha * (r~ - group mean of r~), no division by a deviation, so equal confidences give 0, and
-    so does a group of one. All-correct groups: 0; a group of one, correct: 1 / (1 + 1e-6) as GRPO.
+    alpha * (r~ - group mean of r~), with negative_normalization="standardize" also divided by the
+    group's standard deviation; equal confidences give 0, and so does a group of one. All-correct
+    groups: 0; a group of one, correct: 1 / (1 + 1e-6) as GRPO. The other options: see
+    calibrated_rewards. UserError for an option that does not exist or is out of range.
     """
-    _check_alpha(alpha)
-    calibrated = calibrated_rewards(batch, difficulty, preference, scale_by_group).double()
+    check_number("lens", "alpha", alpha, at_least=0)
+    check_choice("lens", "negative_normalization", negative_normalization, NEGATIVE_NORMALIZATIONS)
+    calibrated = _calibrate(batch, difficulty, preference, gamma, scale_by_group, max_factor)
     return to_tokens(
         torch.where(
             is_all_wrong(batch),
-            _negative_group_advantages(calibrated, batch, alpha),
+            alpha * _compare_confidences(calibrated, batch, negative_normalization),
             normalize_in_group(calibrated, batch),
         ),
         batch,
@@ -68,36 +77,43 @@ def lens_mixed_only(
     batch: RolloutBatch,
     difficulty: str = "length_normalized",
     preference: str = "geometric_mean",
+    gamma: float = 1.0,
     scale_by_group: bool = True,
+    max_factor: float = 2.0,
 ) -> Tensor:
     """[B, T] float32 advantages of the ablation "LENS with only mixed groups" (appendix D.2).
 
     Mixed groups as lens. All-wrong groups: 0. All-correct groups and groups of one as GRPO.
     """
-    return lens(batch, 0.0, difficulty, preference, scale_by_group)
+    return lens(batch, 0.0, difficulty, preference, gamma, scale_by_group, max_factor)
 
 
 def lens_negative_only(
     batch: RolloutBatch,
     alpha: float = 0.25,
     preference: str = "geometric_mean",
+    gamma: float = 1.0,
     scale_by_group: bool = True,
+    max_factor: float = 2.0,
+    negative_normalization: str = "center",
 ) -> Tensor:
     """[B, T] float32 advantages of the ablation "LENS with only negative groups" (appendix D.2).
 
     Mixed groups: GRPO on the plain rewards. All-wrong groups as lens, where D_imp is undefined and
     so no difficulty is to be chosen. All-correct groups and groups of one as GRPO.
     """
-    _check_alpha(alpha)
-    calibrated = calibrated_rewards(batch, "max_only", preference, scale_by_group).double()
-    return to_tokens(
-        torch.where(
-            is_all_wrong(batch),
-            _negative_group_advantages(calibrated, batch, alpha),
-            normalize_in_group(batch.exact_rewards, batch),
-        ),
+    advantages = lens(
         batch,
+        alpha,
+        "max_only",
+        preference,
+        gamma,
+        scale_by_group,
+        max_factor,
+        negative_normalization,
     )
+    plain = to_tokens(normalize_in_group(batch.exact_rewards, batch), batch)
+    return torch.where(is_all_wrong(batch)[:, None], advantages, plain)
 
 
 def calibrated_rewards(
@@ -105,48 +121,98 @@ def calibrated_rewards(
     difficulty: str = "length_normalized",
     preference: str = "geometric_mean",
     scale_by_group: bool = True,
+    gamma: float = 1.0,
+    max_factor: float = 2.0,
 ) -> Tensor:
-    """[B] float32 calibrated rewards r~ in [-1, 1] (section 5.1, "Calibrated Reward").
+    """[B] float32 calibrated rewards r~ = r - (1 - r) * penalty (section 5.1, "Calibrated Reward").
 
-    scale_by_group=False leaves out the factor 1/G, the paper's "Handling Invariance".
+    difficulty: reading of D_imp in mixed groups: "length_normalized", "raw" (whole-sequence
+        probabilities), or "max_only" (D = max_factor * max_j p_j there too).
+    preference: what a response's probability is compared with (appendix C), which decides p:
+        "geometric_mean": section 5.1.
+        "none": rho = 1, p is the raw sequence probability, in D too (both readings of D_imp).
+        "policy": rho = the policy itself; the penalty is 1 / (D - 1), that is correct share / wrong
+            share of the group, and 0 in all-wrong groups. Takes neither difficulty nor max_factor.
+        "length": rho = gamma^length; the penalty is (1 / length) * p / (gamma - p), at most 1, and
+            1 where p >= gamma. Takes neither difficulty nor max_factor.
+    gamma: above 0, for preference "length" alone. The paper has it "properly tuned"; 1 is the
+        smallest that no confidence exceeds.
+    scale_by_group: the factor 1/G on penalties, the paper's "Handling Invariance".
+    max_factor: the factor in front of the maximum in D, above 1. From 2 on penalties stay within
+        1 (1/G where scaled), and mixed groups keep their signs; below, neither is sure.
+
+    Penalties of preference "policy" exceed 1 where more than half of the group is correct; with
+    1/G they stay below 1.
     """
-    _check_choice("difficulty", difficulty, DIFFICULTIES)
-    _check_choice("preference", preference, PREFERENCES)
-    log_p = log_confidence(batch.old_log_probs, batch.response_mask)
-    # p / (D - p) = 1 / (D/p - 1); D >= 2 p keeps it at most 1, also where p and D underflow.
-    penalty = 1 / torch.expm1(_log_difficulty(batch, log_p, difficulty) - log_p)
+    return _calibrate(batch, difficulty, preference, gamma, scale_by_group, max_factor).float()
+
+
+def _calibrate(
+    batch: RolloutBatch,
+    difficulty: str,
+    preference: str,
+    gamma: float,
+    scale_by_group: bool,
+    max_factor: float,
+) -> Tensor:
+    """[B] float64 calibrated rewards."""
+    check_choice("lens", "difficulty", difficulty, DIFFICULTIES)
+    check_choice("lens", "preference", preference, PREFERENCES)
+    check_number("lens", "gamma", gamma, above=0)
+    check_number("lens", "max_factor", max_factor, above=1)
+    if preference == "policy":
+        penalty = _odds_of_correct(batch)
+    elif preference == "length":
+        penalty = _length_penalty(batch, gamma)
+    else:
+        penalty = _confidence_penalty(batch, difficulty, preference == "none", max_factor)
     if scale_by_group:
         penalty = penalty / batch.group_size
-    return (batch.exact_rewards - (1 - batch.exact_rewards) * penalty).float()
+    # Confidences that are equal but for the rounding of their sums shall be equal.
+    penalty = penalty.round(decimals=12)
+    return batch.exact_rewards - (1 - batch.exact_rewards) * penalty
 
 
-def _log_difficulty(batch: RolloutBatch, log_p: Tensor, difficulty: str) -> Tensor:
-    """[B] float64 log D of each response's group."""
-    floor = math.log(2) + group_max(log_p, batch)
-    if difficulty == "max_only":
-        return floor
-    if difficulty == "raw":
-        log_p = sequence_log_prob(batch.old_log_probs, batch.response_mask)
+def _confidence_penalty(
+    batch: RolloutBatch, difficulty: str, raw: bool, max_factor: float
+) -> Tensor:
+    """[B] float64: p / (D - p), p the geometric-mean or the raw sequence probability."""
+    of_sequence = sequence_log_prob(batch.old_log_probs, batch.response_mask)
+    log_p = of_sequence if raw else log_confidence(batch.old_log_probs, batch.response_mask)
+    log_d = math.log(max_factor) + group_max(log_p, batch)
+    if difficulty != "max_only":
+        log_d_imp = _log_d_imp(batch, of_sequence if difficulty == "raw" else log_p)
+        log_d = torch.where(is_all_wrong(batch), log_d, torch.maximum(log_d_imp, log_d))
+    # p / (D - p) = 1 / (D/p - 1); D > p keeps it finite, also where p and D underflow.
+    return 1 / torch.expm1(log_d - log_p)
+
+
+def _log_d_imp(batch: RolloutBatch, log_p: Tensor) -> Tensor:
+    """[B] float64: log of the group's D_imp (eq. 14); without meaning in all-wrong groups."""
     rewards = batch.exact_rewards
     # Far below any log(r / p), and finite: a wrong response adds nothing to the sum.
     terms = torch.where(rewards > 0, rewards.log() - log_p, -1e30)
-    log_d_imp = batch.group_size.log() - group_logsumexp(terms, batch)
-    return torch.where(is_all_wrong(batch), floor, torch.maximum(log_d_imp, floor))
+    return batch.group_size.log() - group_logsumexp(terms, batch)
 
 
-def _negative_group_advantages(calibrated: Tensor, batch: RolloutBatch, alpha: float) -> Tensor:
-    return alpha * (calibrated - group_mean(calibrated, batch))
+def _odds_of_correct(batch: RolloutBatch) -> Tensor:
+    """[B] float64: 1 / (D - 1) with D = 1 / mean reward; 0 where no response takes a penalty."""
+    correct = group_mean(batch.exact_rewards, batch)
+    wrong = group_mean(1 - batch.exact_rewards, batch)
+    return torch.where(wrong > 0, correct / wrong, 0.0)
 
 
-def _check_alpha(alpha: float) -> None:
-    is_number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
-    if not is_number or not math.isfinite(alpha) or alpha < 0:
-        raise UserError(
-            f"lens: alpha must be a number of at least 0, got {alpha!r} "
-            "(0 ignores all-wrong groups; the paper uses 0.25)"
-        )
+def _length_penalty(batch: RolloutBatch, gamma: float) -> Tensor:
+    """[B] float64: (1 / length) * p / (gamma - p), at most 1; 1 where p >= gamma."""
+    log_ratio = math.log(gamma) - log_confidence(batch.old_log_probs, batch.response_mask)
+    penalty = 1 / torch.expm1(log_ratio) / batch.lengths.clamp(min=1)
+    return torch.where(log_ratio > 0, penalty.clamp(max=1), 1.0)
 
 
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UserError(f"lens: {name} must be one of {', '.join(allowed)}; got {value!r}")
+def _compare_confidences(calibrated: Tensor, batch: RolloutBatch, normalization: str) -> Tensor:
+    """[B] float64: calibrated rewards of a negative group against each other."""
+    differences = centered(calibrated, batch)
+    if normalization == "center":
+        return differences
+    # Where the differences are 0, a group of one among them, they stay 0.
+    return torch.where(differences == 0, 0.0, normalize_in_group(calibrated, batch))

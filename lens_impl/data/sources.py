@@ -1,19 +1,18 @@
-"""Rows of MATH, DAPO-Math-17k and NuminaMath-1.5 as problems, or the reason to drop them.
+r"""The data sets: where they come from, and their rows as problems or as the reason to drop one.
 
-Column names and traps are those of the Hugging Face sets DigitalLearningGmbH/MATH-lighteval,
-BytedTsinghua-SIA/DAPO-Math-17k and AI-MO/NuminaMath-1.5.
+Revisions are commits of the hub's repositories. No hub was reachable when they were written down:
+each was found in at least two public projects that pin it, and `python -m lens_impl.data.download
+pin` compares them with the hub's newest. Licences are those of the data cards as documented
+elsewhere; "not stated" where none was found.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from lens_impl.data.matching import match_key, problem_id
+from lens_impl.data.rows import ENDINGS, find_files, read_rows
 from lens_impl.errors import UserError
 
 DAPO_HEAD = (
@@ -22,21 +21,13 @@ DAPO_HEAD = (
 )
 DAPO_TAIL = '\n\nRemember to put your answer on its own line after "Answer:".'
 
-ENDINGS = ("jsonl", "json", "parquet", "csv")
-HUB = {
-    "math_train": "DigitalLearningGmbH/MATH-lighteval (train split)",
-    "math_test": "DigitalLearningGmbH/MATH-lighteval (test split)",
-    "dapo": "BytedTsinghua-SIA/DAPO-Math-17k",
-    "numina": "AI-MO/NuminaMath-1.5",
-}
-# In a csv file these columns hold JSON text.
-NESTED_COLUMNS = {"prompt", "reward_model", "extra_info"}
-
 # Reasons that mean: nothing here that an answer could be compared with.
 NO_USABLE_ANSWER = {"empty_answer", "proof", "answer_not_found"}
 
 LANGUAGES = ("en", "zh")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
+_LETTER = re.compile(r"\(?\s*[A-H]\s*\)?\.?")
+_OPTIONS = re.compile(r"\(\s*A\s*\).*\(\s*B\s*\)|\bA\s*[.:)].*\bB\s*[.:)]", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -48,20 +39,17 @@ class Problem:
 
     @property
     def key(self) -> str:
-        return normalise(self.text)
+        """Equal for two spellings of one problem."""
+        return match_key(self.text)
+
+    @property
+    def id(self) -> str:
+        return problem_id(self.text)
 
     @property
     def language(self) -> str:
         """zh where the text holds a Chinese character, else en."""
         return "zh" if CHINESE.search(self.text) else "en"
-
-
-def normalise(text: str) -> str:
-    """The text without white space and $: equal for two spellings of one problem.
-
-    Nothing else goes: without punctuation and signs 225 would equal 22.5, and -3 would equal 3.
-    """
-    return "".join(text.split()).replace("$", "")
 
 
 def last_box(text: str) -> str:
@@ -89,125 +77,199 @@ def _text(value: object) -> str:
     return "" if value is None else str(value).strip()
 
 
+def _problem(text: object, answer: str, level: object = 0, type: object = "") -> Problem | str:
+    if not answer:
+        return "empty_answer"
+    if not _text(text):
+        return "empty_problem"
+    number = _text(level).removeprefix("Level ")
+    if number not in {"0", "1", "2", "3", "4", "5"}:
+        return "unusable_level"
+    return Problem(_text(text), answer, int(number), _text(type))
+
+
 def parse_math(row: dict) -> Problem | str:
     """MATH: the answer is the last box of the solution; a level other than 1 to 5 is unusable.
 
-    Sets of the same shape without solutions (AMC, AIME) have an `answer` column, and no levels.
+    Sets of the same shape without solutions have an `answer` column, and may have no levels.
     """
     answer = last_box(_text(row["solution"])) if "solution" in row else _text(row["answer"])
-    if not answer:
-        return "empty_answer"
-    level = _text(row.get("level", 0)).removeprefix("Level ")
-    if level not in {"0", "1", "2", "3", "4", "5"}:
-        return "unusable_level"
-    subject = row.get("type") or row.get("subject")
-    return Problem(_text(row["problem"]), answer, int(level), _text(subject))
+    return _problem(row["problem"], answer, row.get("level", 0), row.get("type", ""))
+
+
+def parse_answered(row: dict) -> Problem | str:
+    """MATH-500, AMC, AIME: `problem` and `answer`; MATH-500 has `level` and `subject` too."""
+    answer = _text(row["answer"])
+    return _problem(row["problem"], answer, row.get("level", 0), row.get("subject", ""))
 
 
 def parse_dapo(row: dict) -> Problem | str:
     answer = _text(row["reward_model"]["ground_truth"])
-    if not answer:
-        return "empty_answer"
-    return Problem(strip_wrapper(row["prompt"][0]["content"]), answer)
+    return _problem(strip_wrapper(row["prompt"][0]["content"]), answer)
+
+
+def parse_dapo_processed(row: dict) -> Problem | str:
+    """The copy without repeats and wrapper; `solution` is the answer."""
+    return _problem(strip_wrapper(_text(row["prompt"])), _text(row["solution"]))
 
 
 def parse_numina(row: dict) -> Problem | str:
-    """NuminaMath-1.5: proofs hide behind either of two columns, so both are read."""
-    answer = _text(row["answer"])
+    """NuminaMath-1.5: proofs hide behind either of two columns, so both are read.
+
+    A multiple choice problem counts where its answer is a value; a letter can be guessed.
+    """
+    answer, text = _text(row["answer"]), _text(row["problem"])
     if "proof" in (row["question_type"], answer):
         return "proof"
     if answer == "notfound":
         return "answer_not_found"
-    if row["question_type"] == "MCQ":
+    is_choice = row["question_type"] == "MCQ" or _OPTIONS.search(text)
+    if is_choice and (_LETTER.fullmatch(answer) or not answer):
         return "multiple_choice"
     if row["problem_is_valid"] != "Yes":
         return "invalid_problem"
     if row["solution_is_valid"] != "Yes":
         return "invalid_solution"
-    if not answer:
-        return "empty_answer"
-    return Problem(_text(row["problem"]), answer, type=_text(row["problem_type"]))
+    return _problem(text, answer, type=row["problem_type"])
 
 
-# Name in `data.mixes` -> file name (without ending) and parser.
-SOURCES: dict[str, tuple[str, Callable[[dict], Problem | str]]] = {
-    "math": ("math_train", parse_math),
-    "dapo": ("dapo", parse_dapo),
-    "numina": ("numina", parse_numina),
+@dataclass(frozen=True)
+class Source:
+    """One file set. files: which files of the hub's repository, or of a copy of it."""
+
+    hub: str
+    revision: str
+    files: str
+    columns: tuple[str, ...]
+    licence: str
+    parse: Callable[[dict], Problem | str]
+
+
+_MATH = ("problem", "level", "type", "solution")
+_NUMINA = ("problem", "answer", "problem_type", "question_type")
+_NUMINA += ("problem_is_valid", "solution_is_valid")
+_PAIR = ("problem", "answer")
+
+SOURCES = {
+    "math_train": Source(
+        "DigitalLearningGmbH/MATH-lighteval",
+        "0530c78699ea5e8eb5530600900e1f328b48acad",
+        "data/train-*.parquet",
+        _MATH,
+        "MIT",
+        parse_math,
+    ),
+    "math_test": Source(
+        "DigitalLearningGmbH/MATH-lighteval",
+        "0530c78699ea5e8eb5530600900e1f328b48acad",
+        "data/test-*.parquet",
+        _MATH,
+        "MIT",
+        parse_math,
+    ),
+    "dapo": Source(
+        "BytedTsinghua-SIA/DAPO-Math-17k",
+        "65877096c24ffa7abc4e4fa5edb95cf3413a5674",
+        "data/dapo-math-17k.parquet",
+        ("prompt", "reward_model"),
+        "Apache-2.0",
+        parse_dapo,
+    ),
+    "dapo_processed": Source(
+        "open-r1/DAPO-Math-17k-Processed",
+        "31dd309567e3da778038cc87d868b6097a3ccf68",
+        "all/train-*.parquet",
+        ("prompt", "solution"),
+        "not stated (derived from DAPO-Math-17k, Apache-2.0)",
+        parse_dapo_processed,
+    ),
+    "numina": Source(
+        "AI-MO/NuminaMath-1.5",
+        "1b05109f9e5c1ad06c0663519502416c30b300f8",
+        "data/train-*.parquet",
+        _NUMINA,
+        "Apache-2.0",
+        parse_numina,
+    ),
+    "math500_test": Source(
+        "HuggingFaceH4/MATH-500",
+        "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
+        "test.jsonl",
+        (*_PAIR, "level", "subject"),
+        "MIT",
+        parse_answered,
+    ),
+    "amc23_test": Source(
+        "math-ai/amc23",
+        "80815d37005feb82cd7f8fbc6901d5d3eff43057",
+        "*test-*.parquet",
+        _PAIR,
+        "Apache-2.0",
+        parse_answered,
+    ),
+    "aime24_test": Source(
+        "HuggingFaceH4/aime_2024",
+        "2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
+        "data/train-*.parquet",
+        _PAIR,
+        "not stated",
+        parse_answered,
+    ),
+    "aime25_test": Source(
+        "math-ai/aime25",
+        "563bb8404243c5f09de6ec262f2db674fe5bce9b",
+        "test.jsonl",
+        _PAIR,
+        "Apache-2.0",
+        parse_answered,
+    ),
+}
+
+# Name in `data.mixes` -> file set.
+TRAINING = {
+    "math": "math_train",
+    "dapo": "dapo",
+    "dapo-processed": "dapo_processed",
+    "numina": "numina",
 }
 
 
-def find_file(folder: Path, name: str) -> Path:
-    for ending in ENDINGS:
-        path = folder / f"{name}.{ending}"
-        if path.exists():
-            return path
-    origin = f" with the rows of {HUB[name]}" if name in HUB else ""
+def set_files(folder: Path, name: str) -> list[Path]:
+    """The files of a set below `folder`; UserError where there is none."""
+    source = SOURCES.get(name)
+    files = find_files(folder, name, source.files if source else "*")
+    if files:
+        return files
+    origin = f" with the rows of {source.hub} ({source.files})" if source else ""
+    present = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     raise UserError(
-        f"no file {name}.{{{','.join(ENDINGS)}}} in {folder}. "
+        f"no file {name}.{{{','.join(ENDINGS)}}} and no folder {name} in {folder}, which holds "
+        f"{', '.join(present[:12]) or 'nothing'}. "
         f"Hint: put a file of this name{origin} there, or set data.local_dir to its folder."
     )
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict]]:
-    """Rows of a jsonl, json, parquet or csv file with their line or row number from 1."""
-    match path.suffix:
-        case ".jsonl":
-            with open(path, encoding="utf-8") as lines:
-                for number, line in enumerate(lines, start=1):
-                    if line.strip():
-                        yield number, _parse_json(line, f"{path} line {number}")
-        case ".json":
-            yield from enumerate(_parse_json(path.read_text(encoding="utf-8"), str(path)), start=1)
-        case ".parquet":
-            yield from enumerate(_parquet_rows(path), start=1)
-        case ".csv":
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-            for column in NESTED_COLUMNS & set(frame):
-                where = f"{path} column {column}"
-                frame[column] = [_parse_json(text, where) for text in frame[column]]
-            yield from enumerate(frame.to_dict("records"), start=1)
-
-
-def _parquet_rows(path: Path) -> Iterator[dict]:
-    try:
-        # In batches, since DAPO-Math-17k has 1.8 million rows.
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-    except pa.ArrowInvalid as error:
-        raise UserError(
-            f"{path} is not a parquet file ({error}). Hint: download or convert it again."
-        ) from error
-
-
-def _parse_json(text: str, where: str):
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{where} is not JSON ({error}). Hint: download or convert the file again."
-        ) from error
-
-
-def read_problems(
-    folder: Path, name: str, parse: Callable[[dict], Problem | str], strict: bool = False
-) -> Iterator[Problem | str]:
+def read_problems(folder: Path, name: str, strict: bool = False) -> Iterator[Problem | str]:
     """Each row of a set as a problem or as the reason to drop it.
 
-    strict: a row without a usable answer is an error instead.
+    A set that SOURCES does not know is read in MATH's columns. strict: a row without a usable
+    answer is an error instead.
     """
-    path = find_file(folder, name)
-    for number, row in read_rows(path):
-        try:
-            parsed = parse(row)
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{path} row {number} is not a row of {HUB.get(name, name)}: {error!r}, its "
-                f"columns are {sorted(row)}. Hint: keep the set's own columns when converting."
-            ) from error
-        if strict and parsed in NO_USABLE_ANSWER:
-            raise UserError(
-                f"{path} row {number} has no usable answer ({parsed}). "
-                "Hint: remove the row, or set data.strict to false to drop and count such rows."
-            )
-        yield parsed
+    source = SOURCES.get(name)
+    parse = source.parse if source else parse_math
+    for path in set_files(folder, name):
+        for number, row in read_rows(path):
+            try:
+                parsed = parse(row)
+            except (KeyError, TypeError, IndexError) as error:
+                origin = f"{source.hub} ({', '.join(source.columns)})" if source else name
+                raise UserError(
+                    f"{path} row {number} is not a row of {origin}: {error!r}, its columns are "
+                    f"{sorted(row)}. Hint: keep the set's own columns when converting."
+                ) from error
+            if strict and parsed in NO_USABLE_ANSWER:
+                raise UserError(
+                    f"{path} row {number} has no usable answer ({parsed}). Hint: remove the row, "
+                    "or set data.strict to false to drop and count such rows."
+                )
+            yield parsed

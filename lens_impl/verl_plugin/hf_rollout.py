@@ -25,9 +25,10 @@ from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.rollout.replica import RolloutReplica
 from verl.workers.rollout.utils import ensure_async_iterator
 
+from lens_impl.data.prompts import prompt_ids
 from lens_impl.files import stable_hash
-from lens_impl.generation import Completion, prompt_ids, sample
-from lens_impl.verl_plugin.reward import compute_score
+from lens_impl.generation import Completion, sample
+from lens_impl.verl_plugin.reward import compute_scores
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ class HFActorRolloutRefWorker(ActorRolloutRefWorker):
 class BatchedRollout:
     """verl's agent-loop manager for the engine `hf` (see TaskRunnerV1.init_agent_loop_manager).
 
-    `seconds` holds the time of the last training batch by phase: rollout, reward, queue.
+    `seconds` holds the time of the last training step by phase: rollout, reward, queue. Dynamic
+    sampling asks for prompts more than once in a step; a prompt that comes again in it gets other
+    random numbers.
     """
 
     def __init__(self, config, worker_group, tokenizer):
@@ -115,6 +118,7 @@ class BatchedRollout:
         self.worker_group = worker_group
         self.tokenizer = tokenizer
         self.seconds: dict[str, float] = {}
+        self.step, self.call = 0, 0  # the training step, and which of its calls this is
 
     def generate_sequences(self, batch: TensorDict) -> None:
         """Sample, grade and store rollout.n completions for each prompt of the batch."""
@@ -130,9 +134,13 @@ class BatchedRollout:
             problem["uid"]: prompt_ids(self.tokenizer, problem["raw_prompt"])
             for problem in problems
         }
-        split = "validation" if validate else "train"
+        place: tuple = ("validation", step)
+        if not validate:
+            self.call = self.call + 1 if step == self.step else 0
+            self.step = step
+            place = ("train", step, self.call) if self.call else ("train", step)
         seeds = [
-            stable_hash(rollout.seed, split, step, row["extra_info"]["problem_id"], index)
+            stable_hash(rollout.seed, *place, row["extra_info"]["problem_id"], index)
             for row, index in rows
         ]
 
@@ -144,11 +152,13 @@ class BatchedRollout:
         self._store(rows, prompts, completions, scores, step, "val" if validate else "train")
         if validate:
             return
-        self.seconds = {
+        seconds = {
             "rollout": generated - started,
             "reward": scored - generated,
             "queue": time.perf_counter() - scored,
         }
+        before = self.seconds if self.call else dict.fromkeys(seconds, 0.0)
+        self.seconds = {phase: before[phase] + seconds[phase] for phase in seconds}
 
     def _generate(self, prompts, seeds, sampling) -> list[Completion]:
         """Deal the requests out over the ranks, as evenly as they go, and collect them again."""
@@ -168,12 +178,7 @@ class BatchedRollout:
         texts = self.tokenizer.batch_decode(
             [completion.token_ids for completion in completions], skip_special_tokens=True
         )
-        return [
-            compute_score(
-                row["data_source"], text, row["reward_model"]["ground_truth"], row["extra_info"]
-            )
-            for (row, _), text in zip(rows, texts, strict=True)
-        ]
+        return compute_scores([row for row, _ in rows], texts)
 
     def _store(self, rows, prompts, completions, scores, step, partition) -> None:
         """What the trainer reads of AgentLoopWorkerTQ's fields and tags, and no more of them.

@@ -7,6 +7,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+# What a method may set beside the options of its advantage (config/methods.yaml).
+TRAINING_OPTIONS = ("clip_low", "clip_high", "loss", "filter_groups", "keep")
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -28,9 +31,11 @@ def verl_overrides(
     (`train.gpu` of the configuration). resume_step: a checkpoint's step, or None.
     """
     method = dict(settings["advantage"])
+    training = {key: method.pop(key) for key in TRAINING_OPTIONS if key in method}
     values = {
         **_data(settings, schedule, paths),
         **_actor(settings),
+        **_loss(settings, training),
         **_rollout(settings, schedule),
         **_trainer(settings, schedule, paths, resume_step),
         **(_cpu(settings) if settings["device"] == "cpu" else _cuda(settings, schedule["gpu"])),
@@ -39,6 +44,8 @@ def verl_overrides(
         "algorithm.use_kl_in_reward": False,
         "+lens.advantage": method.pop("advantage"),
         "+lens.options": method,
+        "+lens.keep": training.get("keep", "all"),
+        **_dynamic_sampling(training),
         "+lens.dump_every": schedule["dump_every"],
     }
     return [f"{key}={_hydra(value)}" for key, value in values.items()]
@@ -69,20 +76,43 @@ def _actor(settings: dict) -> dict:
         f"{actor}.ppo_mini_batch_size": settings["prompts_per_update"],
         f"{actor}.ppo_epochs": 1,
         f"{actor}.optim.lr": settings["learning_rate"],
-        # "We use a clipping ratio of 0.2 for all the models" (D.1).
-        f"{actor}.clip_ratio": settings["clip_ratio"],
-        f"{actor}.clip_ratio_low": settings["clip_ratio"],
-        f"{actor}.clip_ratio_high": settings["clip_ratio"],
-        # verl's dual clip is always on at 3.0; equation 3 has none.
-        f"{actor}.clip_ratio_c": 1.0e9,
-        # Equation 3: mean over responses of the mean over tokens; verl's default is token-mean.
-        f"{actor}.loss_agg_mode": "seq-mean-token-mean",
         f"{actor}.use_kl_loss": False,
         f"{actor}.entropy_coeff": 0,
         f"{actor}.data_loader_seed": settings["seed"],
         f"{actor}.checkpoint.save_contents": ["model", "optimizer", "extra", "hf_model"],
         f"{actor}.checkpoint.load_contents": ["model", "optimizer", "extra"],
         f"{actor}.fsdp_config.seed": settings["seed"],
+    }
+
+
+def _loss(settings: dict, training: dict) -> dict:
+    """Clipping and aggregation: the paper's, or what the method says."""
+    actor = "actor_rollout_ref.actor"
+    # Equation 3: mean over responses of the mean over tokens; verl's default is token-mean.
+    loss = training.get("loss", "seq-mean-token-mean")
+    # Dr. GRPO divides the sum over tokens by a constant; verl's default is the width of the batch.
+    constant = settings["max_response_tokens"] if loss == "seq-mean-token-sum-norm" else None
+    return {
+        # "We use a clipping ratio of 0.2 for all the models" (D.1).
+        f"{actor}.clip_ratio": settings["clip_ratio"],
+        f"{actor}.clip_ratio_low": training.get("clip_low", settings["clip_ratio"]),
+        f"{actor}.clip_ratio_high": training.get("clip_high", settings["clip_ratio"]),
+        # verl's dual clip is always on at 3.0; equation 3 has none.
+        f"{actor}.clip_ratio_c": 1.0e9,
+        f"{actor}.loss_agg_mode": loss,
+        f"{actor}.loss_scale_factor": constant,
+    }
+
+
+def _dynamic_sampling(training: dict) -> dict:
+    """verl's own filter of groups with equal rewards, for a method that asks for it."""
+    if "filter_groups" not in training:
+        return {"algorithm.filter_groups.enable": False}
+    limit = training["filter_groups"]["max_num_gen_batches"]
+    return {
+        "algorithm.filter_groups.enable": True,
+        "algorithm.filter_groups.metric": "reward",
+        "algorithm.filter_groups.max_num_gen_batches": limit,
     }
 
 

@@ -1,7 +1,10 @@
 """verl's synchronous trainer with our advantages, our metrics and resumable checkpoints.
 
 Deviations from verl's PPOTrainerSync:
-- advantages come from `lens_impl.advantages`, which sees old_log_probs, masks and uids;
+- advantages come from `lens_impl.advantages`, which sees old_log_probs, entropies, masks and uids;
+- dropped responses (`config.lens.keep`) leave the loss, see keep.py;
+- dynamic sampling takes groups in a fixed order, see replay_buffer.py, and ends after
+  `algorithm.filter_groups.max_num_gen_batches`, which verl's synchronous trainer ignores;
 - a step's checkpoint is written after its metrics line, so that a resumed run has neither a gap
   nor a double step; it becomes the one to resume from by an atomic marker, and older ones go;
 - validation keeps counts per problem and computes no bootstrap metrics (verl's draw with
@@ -19,6 +22,7 @@ import pandas as pd
 import ray
 import torch
 import transfer_queue as tq
+from omegaconf import OmegaConf
 from tensordict import TensorDict
 from verl.trainer.main_ppo import TaskRunnerV1
 from verl.trainer.ppo.utils import Role
@@ -37,6 +41,8 @@ from lens_impl.verl_plugin.hf_rollout import (
     HFActorRolloutRefWorker,
     HFServerManager,
 )
+from lens_impl.verl_plugin.keep import KEEP, kept_tokens
+from lens_impl.verl_plugin.replay_buffer import OrderedReplayBuffer
 
 RESUME_MARKER = "resume.json"
 # verl hands the actor every column of the batch; these are what a forward pass reads.
@@ -73,8 +79,20 @@ class LensTrainer(PPOTrainerSync):
             # verl/trainer/ppo/v1/trainer_base.py (_setup) names the class; it has no hook for it.
             trainer_base.LLMServerManager = HFServerManager
 
+    def _build_replay_buffer(self):
+        # verl/trainer/ppo/v1/trainer_base.py names the class; with its custom sampler it filters no
+        # groups.
+        trainer_base.ReplayBuffer = OrderedReplayBuffer
+        return super()._build_replay_buffer()
+
     def on_init_end(self):
         super().on_init_end()
+        # What verl's workers were given, after all that verl itself changes.
+        resolved = OmegaConf.to_container(self.config, resolve=True)
+        # Where this attempt resumed is no property of the training.
+        for key in ("resume_mode", "resume_from_path"):
+            resolved["trainer"].pop(key)
+        write_json(self.folder / "verl_config.json", resolved)
         # A resumed run has validated this step already.
         self.config.trainer.val_before_train &= self.global_steps == 0
 
@@ -84,7 +102,24 @@ class LensTrainer(PPOTrainerSync):
             return batch
         return super()._balance_batch(batch, metrics, **kwargs)
 
+    def _add_prompts_to_generate(self, num_prompts: int) -> int:
+        """More prompts for dynamic sampling; from its limit on their groups are kept as they are.
+
+        A training that stopped here could not go on: it would come to the same place again.
+        """
+        self.prompts_sampled += num_prompts
+        limit = self.config.algorithm.filter_groups.max_num_gen_batches
+        if self.prompts_sampled > limit * self.config.data.train_batch_size:
+            self.replay_buffer.filtering = False
+            print(
+                f"step {self.global_steps}: {limit} batches of prompts hold too few groups with "
+                "both correct and wrong responses; the rest of the batch is not filtered."
+            )
+        return super()._add_prompts_to_generate(num_prompts)
+
     def prepare_step(self) -> dict:
+        self.prompts_sampled = self.config.data.train_batch_size
+        self.replay_buffer.filtering = True
         with marked_timer("gen", self.timing_raw):
             return super().prepare_step()
 
@@ -97,7 +132,7 @@ class LensTrainer(PPOTrainerSync):
         return super()._update_actor(batch, metrics)
 
     def _compute_advantage(self, batch, metrics):
-        fields = ["response_mask", "rm_scores", "rollout_log_probs", "old_log_probs"]
+        fields = ["response_mask", "rm_scores", "rollout_log_probs", "old_log_probs", "entropy"]
         data = tq.kv_batch_get(
             keys=batch.keys, partition_id=batch.partition_id, select_fields=fields
         )
@@ -110,8 +145,12 @@ class LensTrainer(PPOTrainerSync):
             group_ids=np.array([key.rsplit("_", 2)[0] for key in batch.keys]),
             response_mask=mask,
             old_log_probs=data["old_log_probs"],
+            entropies=data["entropy"],
+            max_length=self.config.data.max_response_length,
         )
         advantages = compute_advantages(self.lens.advantage, rollout, **self.lens.options)
+        kept = KEEP[self.lens.keep](rollout.rewards)
+        advantages = advantages * kept[:, None]
         difference = (data["rollout_log_probs"] - data["old_log_probs"])[mask].abs().mean()
         self.step_metrics = {
             **step_diagnostics(rollout, advantages),
@@ -120,7 +159,17 @@ class LensTrainer(PPOTrainerSync):
         if self.lens.dump_every and self.global_steps % self.lens.dump_every == 0:
             self._dump_rollout(batch, rollout, advantages)
         nested = response_to_nested(advantages, nested_mask)
-        output = TensorDict({"advantages": nested}, batch_size=len(batch))
+        output = {"advantages": nested}
+        if self.lens.keep != "all":
+            actor = self.config.actor_rollout_ref
+            loss_mask = kept_tokens(
+                kept,
+                mask,
+                actor.actor.ppo_mini_batch_size * actor.rollout.n,
+                self.actor_rollout_wg.world_size,
+            )
+            output["loss_mask"] = response_to_nested(loss_mask.long(), nested_mask)
+        output = TensorDict(output, batch_size=len(batch))
         return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=output)
 
     def _dump_rollout(self, batch, rollout, advantages) -> None:
@@ -144,6 +193,7 @@ class LensTrainer(PPOTrainerSync):
                 ],
                 "reward": rollout.rewards.tolist(),
                 "old_log_probs": _rows(rollout.old_log_probs, lengths),
+                "entropies": _rows(rollout.entropies, lengths),
                 "advantages": _rows(advantages, lengths),
             }
         )
@@ -188,7 +238,7 @@ class LensTrainer(PPOTrainerSync):
         line = {
             "step": self.global_steps,
             **self.step_metrics,
-            "entropy": metrics["actor/entropy"],
+            **self._sampled_groups(metrics),
             "clip_fraction": metrics["actor/pg_clipfrac"],
             "grad_norm": metrics["actor/grad_norm"],
             "loss": metrics["actor/pg_loss"],
@@ -200,6 +250,16 @@ class LensTrainer(PPOTrainerSync):
             lines.write(json.dumps({key: _plain(value) for key, value in line.items()}) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
+
+    def _sampled_groups(self, metrics: dict) -> dict[str, int]:
+        """Groups that were sampled for this step, and those of them that dynamic sampling dropped.
+
+        The rest was trained on, or left over when the batch was full.
+        """
+        dropped = int(metrics.get("training/filter_groups/evicted_samples", 0))
+        left_over = int(metrics.get("training/filter_groups/discarded_surplus_samples", 0))
+        sampled = self.config.data.train_batch_size + dropped + left_over
+        return {"groups_sampled": sampled, "groups_dropped": dropped}
 
     def _mark_checkpoint(self) -> None:
         write_json(self.folder / RESUME_MARKER, {"step": self.global_steps})

@@ -1,0 +1,213 @@
+"""What the notebooks show, and the command that executes them; they hold no logic themselves.
+
+    python -m lens_impl.notebooks --notebook notebooks/01_training_curves.ipynb \\
+        --results results/tiny --out results/tiny/notebooks/01_training_curves.html
+
+A notebook reads the folder named by LENS_RESULTS, else results/<scale of config/config.yaml>.
+"""
+
+import argparse
+import io
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lens_impl import figures
+from lens_impl.comparison import effect_rows, pass_at_k_rows, read_evaluations
+from lens_impl.configuration import ROOT, choice, read_yaml
+from lens_impl.errors import UserError, run_cli
+from lens_impl.figure_style import context, new_figure, scale_note
+from lens_impl.files import read_json, read_jsonl, write_text
+
+VARIABLE = "LENS_RESULTS"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results/{scale} folder and its finished trainings."""
+
+    path: Path
+    runs: list[dict]
+
+    @property
+    def scale(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def paper(self) -> dict:
+        return read_yaml(ROOT / "config" / "paper_numbers.yaml")
+
+    def run(self, name: str) -> Path:
+        """The folder of a run; UserError with the known names for another."""
+        names = [run["run"] for run in self.runs]
+        if name not in names:
+            raise UserError(f"the run is {name!r}, but must be {choice(name, names)}")
+        return self.path / "runs" / name
+
+
+def open_results(path: Path | str | None = None) -> Results:
+    """The results that a notebook shows; UserError where there is no finished training.
+
+    In IPython a UserError is from now on shown as its sentence, without a traceback.
+    """
+    _show_sentences()
+    default = ROOT / "results" / read_yaml(ROOT / "config" / "config.yaml")["scale"]
+    path = Path(path or os.environ.get(VARIABLE) or default)
+    manifests = sorted(path.glob("runs/*/manifest.json"))
+    runs = [read_json(manifest) for manifest in manifests]
+    if not runs:
+        raise UserError(
+            f"{path} holds no finished training. Hint: `make reproduce` makes results/tiny; or set "
+            f"{VARIABLE} to another results folder."
+        )
+    keys = ("run", "model", "mix", "method", "seed")
+    return Results(path, [{key: run[key] for key in keys} for run in runs])
+
+
+def _show_sentences() -> None:
+    try:
+        shell = get_ipython()  # noqa: F821  IPython's own name, absent elsewhere
+    except NameError:
+        return
+    shell.set_custom_exc(
+        (UserError,),
+        lambda self, kind, error, trace, **_: print(f"error: {error}", file=sys.stderr),
+    )
+
+
+def picture(figure: Figure):
+    """A figure as an image that Jupyter shows."""
+    from IPython.display import Image
+
+    buffer = io.BytesIO()
+    with context():
+        figure.savefig(buffer, format="png", dpi=130)
+    return Image(buffer.getvalue())
+
+
+def draw(results: Results, name: str):
+    """One of the workflow's figures, from the results' files."""
+    with context():
+        return picture(
+            figures.FIGURES[name](results.path, results.runs, results.scale, results.paper)
+        )
+
+
+def metrics(results: Results, run: str) -> pd.DataFrame:
+    """metrics.jsonl of a run by step, `seconds` as columns seconds.*."""
+    lines = read_jsonl(results.run(run) / "metrics.jsonl")
+    return pd.json_normalize(lines).set_index("step")
+
+
+def draw_metrics(results: Results, runs: list[str], names: list[str]):
+    """Metrics of some runs against step, a panel a metric."""
+    tables = {run: metrics(results, run) for run in runs}
+    with context():
+        columns = min(3, len(names))
+        rows = -(-len(names) // columns)
+        figure, axes = new_figure(
+            rows, columns, (3.1 * columns, 0.8 + 2.3 * rows), scale_note(results.scale)
+        )
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        markers = ("o", "s", "^", "v", "D", "P", "x", "*")
+        for ax, name in zip(axes.flat, names, strict=False):
+            for place, (run, table) in enumerate(tables.items()):
+                style = {"marker": markers[place % len(markers)], "markevery": 0.2, "linewidth": 1}
+                ax.plot(table.index, table[name].astype(float), **style, label=run)
+            ax.set_title(name)
+            ax.set_xlabel("step (rollout batch)")
+        figures.legend_above(figure, columns=2)
+        return picture(figure)
+
+
+def pass_at_k(results: Results) -> pd.DataFrame:
+    """Pass@k of every method and its gains over GRPO, a mix at a time; see comparison.py."""
+    parts = []
+    for mix in dict.fromkeys(run["mix"] for run in results.runs):
+        runs = [run for run in results.runs if run["mix"] == mix]
+        found = read_evaluations(results.path, runs, results.paper["k"])
+        if found.faults:
+            raise UserError(" ".join(found.faults))
+        parts.append(pass_at_k_rows(found, runs, results.paper["k"]).assign(mix=mix))
+    return pd.concat(parts, ignore_index=True)
+
+
+def gains(results: Results) -> pd.DataFrame:
+    """Gains over GRPO by level and subject; see comparison.effect_rows."""
+    found = read_evaluations(results.path, results.runs, results.paper["k"])
+    if found.faults:
+        raise UserError(" ".join(found.faults))
+    return effect_rows(found, results.runs, [results.paper["k"][0], results.paper["k"][-1]])
+
+
+def compare_files(results: Results, runs: list[str]) -> pd.DataFrame:
+    """A column a run: settings that differ, last metrics, Pass@k."""
+    columns = {}
+    for run in runs:
+        folder = results.run(run)
+        settings = pd.json_normalize(read_json(folder / "config.json")["settings"]).iloc[0]
+        table = pd.read_csv(folder / "pass_at_k_math.csv", dtype={"level": str})
+        names = "pass_at_" + table["k"].astype(str) + "/level_" + table["level"]
+        last = metrics(results, run).tail(5).mean(numeric_only=True).add_prefix("last 5 steps/")
+        estimates = pd.Series(table["estimate"].to_numpy(), names)
+        columns[run] = pd.concat([settings, estimates, last])
+    frame = pd.DataFrame(columns)
+    return frame[frame.astype(str).nunique(axis=1) > 1] if len(runs) > 1 else frame
+
+
+def compare_mlflow(results: Results) -> pd.DataFrame:
+    """A row a training that MLflow knows, by run name, with its parameters and last metrics."""
+    import mlflow
+
+    database = f"sqlite:///{results.path.resolve().parent / 'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI", database)
+    experiment = f"lens-{results.scale}"
+    if uri == database and not Path(database.removeprefix("sqlite:///")).is_file():
+        raise UserError(f"{database} does not exist. Hint: `make reproduce` makes it.")
+    mlflow.set_tracking_uri(uri)
+    if mlflow.get_experiment_by_name(experiment) is None:
+        raise UserError(
+            f"MLflow at {uri} has no experiment {experiment!r}. Hint: `make reproduce` makes it."
+        )
+    found = mlflow.search_runs(
+        experiment_names=[experiment], filter_string="tags.kind = 'training'"
+    )
+    return found.set_index("tags.mlflow.runName").sort_index()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lens_impl.notebooks", description=__doc__)
+    parser.add_argument("--notebook", type=Path, required=True)
+    parser.add_argument("--results", type=Path, required=True, help="results/{scale}")
+    parser.add_argument("--out", type=Path, required=True, help="the executed notebook as HTML")
+    arguments = parser.parse_args()
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from nbconvert import HTMLExporter
+
+    os.environ[VARIABLE] = str(arguments.results.resolve())
+    notebook = nbformat.read(arguments.notebook, as_version=4)
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}})
+    client.create_kernel_manager()
+    with TemporaryDirectory() as sockets:
+        # Sockets in the file system: a TCP port would be open to every user of the machine. In a
+        # folder of their own: by default all kernels that start at once take the same names.
+        client.km.transport, client.km.ip = "ipc", f"{sockets}/kernel"
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            raise UserError(f"{arguments.notebook}: {error.evalue}") from error
+    html, _ = HTMLExporter(exclude_input_prompt=True).from_notebook_node(notebook)
+    write_text(arguments.out, html)
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,310 @@
+"""The paper's theory, checked by autograd on policies whose outcomes can all be counted.
+
+Sections 4.1 to 4.3 and appendices B and C. A policy here is autoregressive over three tokens, at
+most three tokens long, with a softmax over features of the prefix: its outcomes are the 15
+sequences, of different lengths, and its parameters are shared by all of them and by all questions,
+as a language model's are. `proof()` tests every statement on such policies:
+
+    python -m lens_impl.theory                # prints the table
+    from lens_impl.theory import proof        # in a notebook: a DataFrame
+
+Everything is float64. z = pi / (D rho) must lie below 1 at wrong outcomes, or equation 8 has no
+value. The paper's own D = 1 / (number of correct outcomes) does not ensure it: a policy that gives
+a wrong outcome more than D has an infinite loss, which is why section 5.1 overestimates D.
+
+Slips of the paper that the checks made plain:
+- Appendix B.2, w'(z): its "D log(1 - z)" is log(1 - z).
+- Appendix C, preference as the policy itself: 1 / (D - 1) is the odds c / (1 - c) of the correct
+  rate c, not the rate.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lens_impl.display import grid
+
+TOKENS, LONGEST, FEATURES = 3, 3, 6
+END = 0  # the token that ends a sequence
+TOLERANCE = 1e-9
+
+
+def weight(z: Tensor) -> Tensor:
+    """w(z) = log(1 / (1 - z)) / z - 1 for 0 <= z < 1 (equation 13); 0 at z = 0."""
+    small = z < 1e-4
+    safe = torch.where(small, 0.5, z)
+    series = z / 2 + z**2 / 3 + z**3 / 4
+    return torch.where(small, series, -torch.log1p(-safe) / safe - 1)
+
+
+def difficulty(p_star: Tensor, preference: Tensor | float = 1.0) -> Tensor:
+    """[Q] D(q) = (sum_o p*(q, o) rho(q, o))^-1 over outcomes [Q, O] (equations 5 and 21)."""
+    return 1 / (p_star * preference).sum(-1)
+
+
+def calibrated_reward(
+    rewards: Tensor, policy: Tensor, difficulty: Tensor, preference: Tensor | float = 1.0
+) -> Tensor:
+    """r - (1 - r) pi / (D rho - pi) (equation 10; with a preference, equation 23)."""
+    return rewards - (1 - rewards) * policy / (difficulty * preference - policy)
+
+
+def log_likelihood(
+    rewards: Tensor, log_policy: Tensor, difficulty: Tensor, preference: Tensor | float = 1.0
+) -> Tensor:
+    """r log pi + (1 - r) log(1 - pi / (D rho)), the terms of equations 8 and 22."""
+    z = log_policy.exp() / (difficulty * preference)
+    return rewards * log_policy + (1 - rewards) * torch.log1p(-z)
+
+
+def value(policy: Tensor, p_star: Tensor, difficulty: Tensor) -> tuple[Tensor, Tensor]:
+    """J_+ and J_- (equations 12a and 12b), policy and p* [Q, O], each question equally likely."""
+    positive = (policy * p_star).sum(-1).mean()
+    z = policy / difficulty[:, None]
+    return positive, (policy * weight(z) * (1 - p_star)).sum(-1).mean()
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """All sequences of the toy language, and the features of their prefixes for Q questions."""
+
+    sequences: tuple[tuple[int, ...], ...]
+    features: Tensor  # [Q, prefixes, TOKENS, FEATURES]
+    steps: Tensor  # [O, LONGEST] index of (prefix, token) in the flat log-softmax, or -1
+
+    @property
+    def lengths(self) -> Tensor:
+        return torch.tensor([len(s) for s in self.sequences], dtype=torch.float64)
+
+    def log_policy(self, parameters: Tensor) -> Tensor:
+        """[Q, O] log pi_theta(o | q) for parameters [FEATURES]."""
+        tokens = torch.log_softmax(self.features @ parameters, dim=-1).flatten(1)
+        chosen = tokens[:, self.steps.clamp(min=0)]
+        return torch.where(self.steps >= 0, chosen, 0.0).sum(-1)
+
+
+def outcomes(questions: int, seed: int) -> Outcomes:
+    """The toy language with random features."""
+    generator = torch.Generator().manual_seed(seed)
+    going_on = [t for t in range(TOKENS) if t != END]
+    prefixes = [p for n in range(LONGEST) for p in itertools.product(going_on, repeat=n)]
+    index = {prefix: i for i, prefix in enumerate(prefixes)}
+    sequences = [(*p, END) for p in prefixes]
+    sequences += [(*p, t) for p in prefixes if len(p) == LONGEST - 1 for t in going_on]
+    steps = torch.full((len(sequences), LONGEST), -1)
+    for i, sequence in enumerate(sequences):
+        for t, token in enumerate(sequence):
+            steps[i, t] = index[sequence[:t]] * TOKENS + token
+    shape = (questions, len(prefixes), TOKENS, FEATURES)
+    features = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return Outcomes(tuple(sequences), features, steps)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Questions with known answers and a policy that is defined by its parameters."""
+
+    outcomes: Outcomes
+    parameters: Tensor  # [FEATURES]
+    p_star: Tensor  # [Q, O], probability that the outcome is correct
+    difficulty: Tensor  # [Q], above every pi of a wrong outcome
+
+    @property
+    def questions(self) -> int:
+        return len(self.p_star)
+
+    def policy(self, parameters: Tensor) -> Tensor:
+        return self.outcomes.log_policy(parameters).exp()
+
+    def gradient(self, objective: Callable[[Tensor], Tensor]) -> Tensor:
+        """[FEATURES] gradient by autograd of objective(parameters) at the case's parameters."""
+        parameters = self.parameters.clone().requires_grad_()
+        return torch.autograd.grad(objective(parameters), parameters)[0]
+
+    def score(self) -> Tensor:
+        """[Q, O, FEATURES] grad log pi of every outcome, each by autograd."""
+        return torch.autograd.functional.jacobian(self.outcomes.log_policy, self.parameters)
+
+
+def case(seed: int, questions: int = 3, fractional: bool = False) -> Case:
+    """A random case; D is 1.5 times the largest probability, or (5) where that is larger."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    language = outcomes(questions, seed)
+    parameters = 0.5 * torch.randn(FEATURES, generator=generator, dtype=torch.float64)
+    size = (questions, len(language.sequences))
+    p_star = torch.rand(size, generator=generator, dtype=torch.float64)
+    if not fractional:
+        p_star = (p_star < 0.3).double()
+        p_star[:, 1] = 1.0
+    largest = language.log_policy(parameters).exp().amax(1)
+    d = torch.maximum(difficulty(p_star), 1.5 * largest)
+    return Case(language, parameters, p_star, d)
+
+
+def theorem_1(c: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor]:
+    """Autograd gradient of the MLE loss on a data set (eq. 8), and Theorem 1's (eq. 9).
+
+    The data come from the uniform distribution: Theorem 1 holds whatever collected them.
+    """
+    return _gradients_on_a_sample(c, seed, samples, c.difficulty, torch.ones_like(c.p_star))
+
+
+def equation_23(c: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor]:
+    """The same with a random preference function (eq. 22 and eq. 23)."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    preference = 0.2 + torch.rand(c.p_star.shape, generator=generator, dtype=torch.float64)
+    enough = 1.5 * (c.policy(c.parameters) / preference).amax(1)
+    d = torch.maximum(difficulty(c.p_star, preference), enough)
+    return _gradients_on_a_sample(c, seed, samples, d, preference)
+
+
+def _gradients_on_a_sample(
+    c: Case, seed: int, samples: int, d: Tensor, preference: Tensor
+) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    q = torch.randint(c.questions, (samples,), generator=generator)
+    o = torch.randint(c.p_star.shape[1], (samples,), generator=generator)
+    r = torch.bernoulli(c.p_star[q, o], generator=generator)
+
+    def loss(parameters: Tensor) -> Tensor:
+        chosen = c.outcomes.log_policy(parameters)[q, o]
+        return -log_likelihood(r, chosen, d[q], preference[q, o]).mean()
+
+    policy = c.policy(c.parameters)[q, o]
+    calibrated = calibrated_reward(r, policy, d[q], preference[q, o])
+    return c.gradient(loss), -(calibrated[:, None] * c.score()[q, o]).mean(0)
+
+
+def theorem_2(c: Case) -> tuple[Tensor, Tensor]:
+    """Gradient of J_MLE (eq. 11 to 13), and the on-policy gradient of the likelihood (eq. 15)."""
+
+    def j_mle(parameters: Tensor) -> Tensor:
+        positive, negative = value(c.policy(parameters), c.p_star, c.difficulty)
+        return positive - negative
+
+    return c.gradient(j_mle), _expected_gradient(c, c.policy(c.parameters), c.difficulty)
+
+
+def negative_part(c: Case) -> tuple[Tensor, Tensor]:
+    """Gradient of J_- (eq. 12b), and equation 18."""
+    policy = c.policy(c.parameters)
+    z = policy / c.difficulty[:, None]
+    terms = policy * (1 - c.p_star) * z / (1 - z)
+    expected = (terms[..., None] * c.score()).sum(1).mean(0)
+    return c.gradient(lambda theta: value(c.policy(theta), c.p_star, c.difficulty)[1]), expected
+
+
+def _expected_gradient(c: Case, collected: Tensor, d: Tensor) -> Tensor:
+    """Gradient of the population log-likelihood on data from `collected` [Q, O], by Theorem 1."""
+    policy = c.policy(c.parameters)
+    # Linear in r, so its expectation takes the place of r.
+    terms = collected * calibrated_reward(c.p_star, policy, d[:, None])
+    return (terms[..., None] * c.score()).sum(1).mean(0)
+
+
+def stationary_point(c: Case, collected: Tensor) -> tuple[Tensor, Tensor]:
+    """Population gradient where p* = pi* / D (appendix B.1), and 0.
+
+    The truth is made from the policy, with a D above every probability; the data are collected by
+    any policy. Every single conditional expectation is 0, not only their sum.
+    """
+    policy = c.policy(c.parameters)
+    d = 1.25 * policy.amax(1)
+    well_specified = Case(c.outcomes, c.parameters, policy / d[:, None], d)
+    gradient = _expected_gradient(well_specified, collected, d)
+    terms = calibrated_reward(well_specified.p_star, policy, d[:, None])
+    found = torch.cat([gradient, terms.flatten()])
+    return found, torch.zeros_like(found)
+
+
+def difficulty_of_the_optimal_policy(c: Case) -> tuple[Tensor, Tensor]:
+    """D sum_o p* (eq. 4 and 5), and 1: D p* is a policy."""
+    total = (difficulty(c.p_star)[:, None] * c.p_star).sum(1)
+    return total, torch.ones_like(total)
+
+
+def uniform_weights(c: Case) -> tuple[Tensor, Tensor]:
+    """Penalties of wrong outcomes with rho = the policy itself (appendix C), times 1 - c, and c.
+
+    c is the correct rate of the policy, and D = 1 / c its difficulty under this preference (21):
+    every wrong outcome has the same penalty c / (1 - c).
+    """
+    policy = c.policy(c.parameters)
+    correct = (policy * c.p_star).sum(1, keepdim=True)
+    d = difficulty(c.p_star, policy)[:, None]
+    penalty = -calibrated_reward(torch.zeros_like(policy), policy, d, policy)
+    return penalty * (1 - correct), correct.expand_as(policy)
+
+
+def length_preference(lengths: Tensor, confidence: float, gamma: float) -> tuple[Tensor, Tensor]:
+    """Penalties [N] with rho = gamma^length and D = 1 (eq. 23), and appendix C's approximation.
+
+    confidence: geometric-mean probability below gamma. Both are (1 / length) times the same factor
+    as gamma / confidence tends to 1; for long responses of another confidence the exact penalty is
+    far smaller.
+    """
+    log_policy = lengths * math.log(confidence)
+    exact = 1 / torch.expm1(lengths * math.log(gamma) - log_policy)
+    return exact, confidence / (gamma - confidence) / lengths
+
+
+def proof(cases: int = 10) -> pd.DataFrame:
+    """One row a statement: place, statement, largest deviation over `cases`, whether it holds."""
+    binary = [case(seed) for seed in range(cases)]
+    both = [*binary, *(case(seed, fractional=True) for seed in range(cases))]
+    generator = torch.Generator().manual_seed(0)
+    other = [torch.rand(c.p_star.shape, generator=generator, dtype=torch.float64) for c in both]
+    collected = [x / x.sum(1, keepdim=True) for x in other]
+    z = torch.linspace(0.001, 0.999, 999, dtype=torch.float64).requires_grad_()
+    slope = torch.autograd.grad(weight(z).sum(), z)[0]
+    z = z.detach()
+    statements = {
+        ("eq. 4, 5", "D p* sums to 1: it is a policy"): [
+            difficulty_of_the_optimal_policy(c) for c in both
+        ],
+        ("eq. 8, 9 (Theorem 1)", "gradient of the MLE loss = calibrated policy gradient"): [
+            theorem_1(c, seed) for seed, c in enumerate(both)
+        ],
+        ("eq. 11-13, 15 (Theorem 2)", "gradient of J_MLE = on-policy MLE gradient"): [
+            theorem_2(c) for c in both
+        ],
+        ("eq. 18", "gradient of J_- = confidence-weighted penalty"): [
+            negative_part(c) for c in both
+        ],
+        ("appendix B.1", "p* = pi* / D is stationary, term by term"): [
+            stationary_point(c, mu) for c, mu in zip(both, collected, strict=True)
+        ],
+        ("eq. 13", "w(z) + z w'(z) = z / (1 - z)"): [(weight(z) + z * slope, z / (1 - z))],
+        ("eq. 13", "w(z) / z -> 1/2 as z -> 0"): [
+            (weight(x := torch.tensor([1e-12, 1e-9])) / x, torch.full((2,), 0.5))
+        ],
+        ("eq. 22, 23", "gradient with a preference function"): [
+            equation_23(c, seed) for seed, c in enumerate(both)
+        ],
+        ("appendix C", "rho = policy: uniform weights c / (1 - c)"): [
+            uniform_weights(c) for c in both
+        ],
+    }
+    rows = []
+    for (place, statement), pairs in statements.items():
+        deviation = max(float((left - right).abs().max()) for left, right in pairs)
+        rows.append([place, statement, len(pairs), deviation, deviation < TOLERANCE])
+    return pd.DataFrame(rows, columns=["place", "statement", "cases", "largest deviation", "holds"])
+
+
+def main() -> None:
+    table = proof()
+    cells = [
+        [row[0], row[1], str(row[2]), f"{row[3]:.1e}", "yes" if row[4] else "NO"]
+        for row in table.itertuples(index=False)
+    ]
+    print(grid(list(table.columns), cells))
+
+
+if __name__ == "__main__":
+    main()
