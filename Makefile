@@ -7,6 +7,8 @@
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
 # make test, test-fast, check    tests, those without real workflows, format and lint
+# make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
+# make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
 # make lock         solve the requirement lists again (needs uv)
 # make clean        delete the results of one scale
 #
@@ -30,7 +32,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	exit $$status; }
 
 .PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
-	lock clean
+	slurm-test gpu-check lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -42,7 +44,8 @@ smoke:
 rerun: venv
 	@manifest=$$($(IN_VENV) python -m lens_impl.experiments manifest \
 		--config-scale $(SCALE) --run "$(RUN)") \
-	&& { $(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all || $(BUSY); }
+	&& { $(LOCKED) sh -c "rm -rf $$(dirname $$manifest)/checkpoints && exec \
+		$(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all" || $(BUSY); }
 	@$(MAKE) --no-print-directory report show
 
 # Only what the comparison needs; trainings that `make reproduce` has made are not made again.
@@ -96,6 +99,23 @@ test: venv
 
 test-fast: venv
 	$(IN_VENV) $(PYTEST) -m "not slow"
+
+# Packages that this target installs it also takes away again.
+SLURM_PACKAGES := slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge
+slurm-test: venv
+	@set -e; export DEBIAN_FRONTEND=noninteractive; \
+	if ! command -v slurmctld >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then \
+		echo "Installing $(SLURM_PACKAGES) for the time of the tests."; \
+		trap 'apt-get purge --yes -qq $(SLURM_PACKAGES) >/dev/null' EXIT; \
+		apt-get update -qq; \
+		apt-get install --yes -qq --no-install-recommends $(SLURM_PACKAGES) >/dev/null; \
+	fi; \
+	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py
+
+# Not `venv`, whose torch is for processors: an environment of envs/train_gpu.txt must be active.
+gpu-check:
+	@python benchmarks/gpu_check.py
 
 check: venv
 	$(IN_VENV) ruff check .

@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import safe_open
 from tokenizers.pre_tokenizers import ByteLevel
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 from lens_impl.errors import UserError, run_cli
 from lens_impl.files import read_jsonl, stable_hash, write_json
 from lens_impl.regime import measure_regime
+from lens_impl.sampling import sampler
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 # Pieces of text that are one token each: the toy's words, brackets and operations.
@@ -181,6 +183,15 @@ def save(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, folder: Path) -> No
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def parameters(folder: Path) -> int:
+    """How many numbers a model folder holds; weights that two layers share count once."""
+    count = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="numpy") as tensors:
+            count += sum(math.prod(tensors.get_slice(k).get_shape()) for k in tensors.keys())
+    return count
+
+
 def train_command(arguments: argparse.Namespace) -> None:
     rows = read_jsonl(arguments.corpus)
     if not rows:
@@ -189,11 +200,10 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 
 def regime_command(arguments: argparse.Namespace) -> None:
-    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
     mixes = {path.stem: pd.read_parquet(path) for path in arguments.mix}
     regime = measure_regime(
-        model,
-        AutoTokenizer.from_pretrained(arguments.model),
+        sampler(arguments.model, arguments.config),
+        parameters(arguments.model),
         mixes,
         pd.read_parquet(arguments.eval),
         arguments.config,

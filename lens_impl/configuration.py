@@ -68,6 +68,13 @@ def check(config: dict) -> None:
             f"multiple of train.prompts_per_update, which is {train['prompts_per_update']}. "
             "Hint: change one of the two; their quotient is the number of updates a rollout batch."
         )
+    ranks = train["nodes"] * train["gpus_per_node"]
+    if train["prompts_per_update"] * train["group_size"] % ranks:
+        raise UserError(
+            f"config: train.nodes x train.gpus_per_node is {ranks}, but must divide the "
+            f"{train['prompts_per_update'] * train['group_size']} trajectories of an update. "
+            "Hint: use fewer GPUs, or change train.prompts_per_update."
+        )
     if evaluate["n"] < max(evaluate["k"]):
         raise UserError(
             f"config: evaluate.n is {evaluate['n']}, but Pass@{max(evaluate['k'])} in evaluate.k "
@@ -181,6 +188,8 @@ def _sentence(error: jsonschema.ValidationError) -> str:
             return f"{key} has {len(value)} entries, but must have at most {rule}."
         case "uniqueItems":
             return f"{key} is {value!r}, but must not name anything twice."
+        case "pattern" if "description" in error.schema:
+            return f"{key} is {value!r}, but must be {error.schema['description']}."
         case "pattern":
             return (
                 f"the name {value!r} under {key!r} must be of letters, digits and dashes, "

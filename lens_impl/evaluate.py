@@ -8,35 +8,25 @@ The paper evaluates as it trains: temperature 1, top-p 1, Math-Verify, n = 16.
 
 import argparse
 import json
+import shutil
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.files import stable_hash, write_csv, write_parquet
+from lens_impl.files import fingerprint, stable_hash, write_csv, write_parquet
 from lens_impl.grading import grade_many
 from lens_impl.passk import pass_at_k
+from lens_impl.sampling import Sampler, model_folder, sampler
 from lens_impl.statistics import bootstrap_interval
 
 HARD_LEVELS = (4, 5)  # the paper's hard subset, "Levels 4-5"
 UNJUDGED = ("timeout", "bad_gold", "error")  # counted as not correct, and always reported
-
-
-def model_folder(model: Path) -> Path:
-    """The Hugging Face folder of `--model`: the folder itself, or the one a manifest names."""
-    if model.suffix == ".json":
-        model = Path(json.loads(model.read_text(encoding="utf-8"))["model_dir"])
-    if not (model / "config.json").is_file():
-        raise UserError(
-            f"{model} is not a Hugging Face model folder: it has no config.json. Give --model a "
-            "model folder or a run's manifest.json, from the folder the run was started in."
-        )
-    return model
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -47,17 +37,37 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 
 def sample_problems(
-    model: Path, problems: pd.DataFrame, config: dict, shard: int, shards: int
+    sample: Callable[[], Sampler],
+    problems: pd.DataFrame,
+    config: dict,
+    shard: int,
+    shards: int,
+    parts: Path,
 ) -> pd.DataFrame:
     """n completions of each problem of one shard, one row a sample.
 
     A sample's seed depends on the evaluation seed, its problem and its index, so the number of
-    shards does not change the samples (up to the rounding of batched matrix products).
+    shards does not change the samples (up to the rounding of batched matrix products). Every
+    `batch_size` completions are put into `parts`, from where a killed job goes on; what is there
+    belongs to the caller. sample: loads the model, and is not called where nothing is left to do.
     """
     if not 0 <= shard < shards:
         raise UserError(f"--shard {shard} is not a shard of {shards}: use 0 to {shards - 1}.")
     _check_n(config)
     problems = problems.iloc[shard::shards]
+    at_once = max(1, config["batch_size"] // config["n"])
+    starts = range(0, len(problems), at_once)
+    files = [parts / f"{start:06}.parquet" for start in starts]
+    missing = [part for part in zip(starts, files, strict=True) if not part[1].exists()]
+    generate = sample() if missing else None
+    for start, file in missing:
+        chosen = problems.iloc[start : start + at_once]
+        write_parquet(file, _completions(generate, chosen, config))
+        print(f"sampled problem {start + len(chosen)}/{len(problems)}", file=sys.stderr)
+    return pd.concat(map(pd.read_parquet, files), ignore_index=True)
+
+
+def _completions(generate: Sampler, problems: pd.DataFrame, config: dict) -> pd.DataFrame:
     info = pd.DataFrame(problems["extra_info"].tolist())
     rows = pd.DataFrame(
         {
@@ -73,95 +83,15 @@ def sample_problems(
         stable_hash("evaluate", config["seed"], problem_id, index)
         for problem_id, index in zip(rows["problem_id"], rows["sample"], strict=True)
     ]
-    generate = {"hf": _generate_hf, "vllm": _generate_vllm}[config["engine"]]
-    generated = generate(model_folder(model), problems["prompt"], seeds, config)
+    generated = generate(problems["prompt"].tolist(), seeds)
     return pd.concat([rows.reset_index(drop=True), generated], axis=1)
 
 
-def _repeated_prompts(tokenizer, messages: Iterable, n: int) -> list[list[int]]:
-    from lens_impl.data.prompts import prompt_ids
-
-    return [ids for message in messages for ids in [prompt_ids(tokenizer, message)] * n]
-
-
-def _generate_hf(folder: Path, messages: Iterable, seeds: list[int], config: dict) -> pd.DataFrame:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from lens_impl.generation import sample
-
-    torch.set_num_threads(config["threads"])
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    prompts = _repeated_prompts(tokenizer, messages, config["n"])
-    completions = []
-    started = time.monotonic()
-    for start in range(0, len(prompts), config["batch_size"]):
-        chosen = slice(start, start + config["batch_size"])
-        completions += sample(
-            model,
-            prompts[chosen],
-            seeds[chosen],
-            max_new_tokens=config["max_response_tokens"],
-            temperature=config["temperature"],
-            top_p=config["top_p"],
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=pad,
-            batch_size=config["batch_size"],
-        )
-        seconds = time.monotonic() - started
-        print(f"sampled {len(completions)}/{len(prompts)} in {seconds:.0f} s", file=sys.stderr)
-    return pd.DataFrame(
-        {
-            "response": [
-                tokenizer.decode(completion.token_ids, skip_special_tokens=True)
-                for completion in completions
-            ],
-            "length": [len(completion.token_ids) for completion in completions],
-            "log_prob": [float(sum(completion.log_probs)) for completion in completions],
-            "finished": [completion.finished for completion in completions],
-        }
-    )
-
-
-def _generate_vllm(
-    folder: Path, messages: Iterable, seeds: list[int], config: dict
-) -> pd.DataFrame:
-    """vLLM on a GPU, with a seed a request. vLLM schedules dynamically, so its samples are
-    reproducible only up to the rounding of its batches."""
-    try:
-        from vllm import LLM, SamplingParams
-    except ImportError as error:
-        raise UserError(
-            "Evaluation with engine vllm needs vLLM, which this environment lacks. Use the "
-            "environment train_gpu, or set train.engine to hf."
-        ) from error
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    prompts = [
-        {"prompt_token_ids": ids} for ids in _repeated_prompts(tokenizer, messages, config["n"])
-    ]
-    params = [
-        SamplingParams(
-            temperature=config["temperature"],
-            top_p=config["top_p"],
-            max_tokens=config["max_response_tokens"],
-            seed=seed,
-            logprobs=0,  # the sampled token's own log-probability
-        )
-        for seed in seeds
-    ]
-    outputs = [request.outputs[0] for request in LLM(model=str(folder)).generate(prompts, params)]
-    return pd.DataFrame(
-        {
-            "response": [output.text for output in outputs],
-            "length": [len(output.token_ids) for output in outputs],
-            "log_prob": [output.cumulative_logprob for output in outputs],
-            "finished": [output.finish_reason == "stop" for output in outputs],
-        }
-    )
+def parts_folder(out: Path, model: Path, data: Path, config: dict, shards: int) -> Path:
+    """Where the parts of a shard lie: other samples, another folder."""
+    inputs = fingerprint(data, model_folder(model))
+    digest = stable_hash(json.dumps([config, shards, inputs], sort_keys=True))
+    return out.with_name(f"{out.stem}.parts") / f"{digest:016x}"
 
 
 def score_samples(samples: pd.DataFrame, config: dict) -> pd.DataFrame:
@@ -257,8 +187,11 @@ def main() -> None:
     args = _parse()
     if args.verb == "sample":
         problems = read_parquet(args.data)
-        samples = sample_problems(args.model, problems, args.config, args.shard, args.shards)
+        parts = parts_folder(args.out, args.model, args.data, args.config, args.shards)
+        load = partial(sampler, args.model, args.config)
+        samples = sample_problems(load, problems, args.config, args.shard, args.shards, parts)
         write_parquet(args.out, samples)
+        shutil.rmtree(parts.parent)
         return
     samples = score_samples(pd.concat(map(read_parquet, args.shards)), args.config)
     passes = pass_at_k_by_level(samples, args.config)

@@ -1,19 +1,24 @@
 """From a checked configuration to the table of training runs and what each is given.
 
-python -m lens_impl.experiments list                  the trainings of a scale
+python -m lens_impl.experiments list                  the trainings of a scale: how far, where
+python -m lens_impl.experiments plan                  what they cost: GPU-hours, disk, wall time
 python -m lens_impl.experiments manifest --run NAME   the file that a training ends with
 """
 
 import argparse
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from lens_impl.configuration import choice, load
 from lens_impl.errors import UserError, run_cli
 
 # The train settings that do not decide the trajectory of a run: its length and what it writes.
 _SCHEDULE = ("steps", "validate_every", "validation", "checkpoint_every", "dump_every")
+# Named in a run's settings only where there is more than one process.
+_RANKS = ("nodes", "gpus_per_node")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,12 @@ class Run:
 def base_name(model: str) -> str:
     """The run name under which the untrained model is evaluated."""
     return f"{model}_base"
+
+
+def models_from(config: dict, source: str) -> str:
+    """A pattern of the names of the models that have this source; without any, one of no name."""
+    names = [name for name, model in config["models"].items() if model["source"] == source]
+    return "|".join(names) or "(?!)"
 
 
 def runs(config: dict) -> list[Run]:
@@ -65,13 +76,39 @@ def settings(config: dict, run: Run) -> dict:
     How long it goes on and how often it validates and saves are left out, so that a training
     can be lengthened from its checkpoint.
     """
-    train = {key: value for key, value in config["train"].items() if key not in _SCHEDULE}
+    train = {
+        key: value
+        for key, value in config["train"].items()
+        if key not in (*_SCHEDULE, *_RANKS, "gpu")
+    }
+    ranks = {key: config["train"][key] for key in _RANKS}
     return {
         **asdict(run),
         "advantage": config["methods"][run.method],
         "learning_rate": config["models"][run.model]["learning_rate"],
         **train,
+        **(ranks if math.prod(ranks.values()) > 1 else {}),
     }
+
+
+def gpus(config: dict, job: str) -> int:
+    """GPUs of one job, `train` or `sample`: none on the processor."""
+    if config["train"]["device"] == "cpu":
+        return 0
+    if job == "train":
+        return config["train"]["nodes"] * config["train"]["gpus_per_node"]
+    return config["evaluate"]["gpus"]
+
+
+def training_resources(config: dict) -> dict:
+    """What Slurm must know of a training's nodes and GPUs, in the words of Snakemake's plugin."""
+    train = config["train"]
+    if train["nodes"] == 1:
+        return {"gpu": gpus(config, "train")}
+    # `mpi`: no step around the job, which starts its own over all nodes (lens_impl.ray_cluster).
+    several = {"nodes": train["nodes"], "tasks": train["nodes"], "mpi": "srun", "tasks_per_gpu": 0}
+    on_gpu = train["device"] == "cuda"
+    return several | ({"gres": f"gpu:{train['gpus_per_node']}"} if on_gpu else {})
 
 
 def checkpoint_hash(settings: dict) -> str:
@@ -87,19 +124,18 @@ def schedule(config: dict) -> dict:
 
 def evaluation_config(config: dict) -> dict:
     """What `lens_impl.evaluate` is given as --config: sampling as in training, n and k."""
-    as_trained = ["max_response_tokens", "temperature", "top_p", "engine", "device", "threads"]
-    chosen = {key: config["evaluate"][key] for key in ("n", "k", "seed", "batch_size")}
-    return {**chosen, **{key: config["train"][key] for key in as_trained}}
+    as_trained = ["max_response_tokens", "temperature", "top_p", "engine", "device"]
+    chosen = {key: config["evaluate"][key] for key in ("n", "k", "seed", "batch_size", "threads")}
+    on_gpu = {"gpus": gpus(config, "sample")} if config["train"]["device"] == "cuda" else {}
+    return {**chosen, **{key: config["train"][key] for key in as_trained}, **on_gpu}
 
 
 def regime_config(config: dict) -> dict:
     """What `lens_impl.base_model regime` is given as --config: groups as in training."""
-    return {
-        "n": config["train"]["group_size"],
-        "problems": config["evaluate"]["regime_problems"],
-        "seed": config["evaluate"]["seed"],
-        "max_new_tokens": config["train"]["max_response_tokens"],
-    }
+    sampling = evaluation_config(config)
+    del sampling["k"]
+    problems = config["evaluate"]["regime_problems"]
+    return {**sampling, "n": config["train"]["group_size"], "problems": problems}
 
 
 def tracking_uri(config: dict) -> str:
@@ -107,10 +143,38 @@ def tracking_uri(config: dict) -> str:
     return config["mlflow"]["tracking_uri"] or "sqlite:///results/mlflow.db"
 
 
+def _listing(config: dict) -> str:
+    from lens_impl.checkpoints import progress
+    from lens_impl.display import grid
+
+    rows = []
+    for run in runs(config):
+        digest = checkpoint_hash(settings(config, run))
+        run_dir = Path("results") / config["scale"] / "runs" / run.name
+        at = progress(run_dir / "checkpoints" / digest, run_dir / "manifest.json", digest)
+        age = "" if at.age is None else _age(at.age)
+        step = f"{at.step}/{config['train']['steps']}"
+        rows.append([run.name, at.state, step, age, at.where])
+    return grid(["training", "state", "step", "last step", "where"], rows)
+
+
+def _age(seconds: float) -> str:
+    """90 -> 1 min ago."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Show what a configuration asks for.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", help="the name of every training, one a line")
+    verbs.add_parser("list", help="state, step, age and place of every training")
+    plan = verbs.add_parser("plan", help="GPU-hours, disk and wall time of a scale")
+    plan.add_argument("--gpu", default="h100", help="a100, h100 or h200 (default h100)")
+    plan.add_argument("--gpus", type=int, help="GPUs of the cluster; default: of one training")
+    plan.add_argument("--response-tokens", type=float, help="mean length of a response")
+    plan.add_argument("--prompt-tokens", type=float, help="mean length of a prompt")
     manifest = verbs.add_parser("manifest", help="the file that a training ends with")
     manifest.add_argument("--run", required=True, help="name of a training")
     for verb in verbs.choices.values():
@@ -122,7 +186,14 @@ def main() -> None:
     arguments = _parse()
     config = load(arguments.config_scale)
     if arguments.verb == "list":
-        print(*(run.name for run in runs(config)), sep="\n")
+        print(_listing(config))
+    elif arguments.verb == "plan":
+        from lens_impl.plan import Assumptions, plan
+
+        given = {"response_tokens": arguments.response_tokens}
+        given["prompt_tokens"] = arguments.prompt_tokens
+        assumed = Assumptions(**{key: value for key, value in given.items() if value is not None})
+        print(plan(config, arguments.gpu, arguments.gpus, assumed, Path("results")))
     else:
         print(f"results/{config['scale']}/runs/{find(config, arguments.run).name}/manifest.json")
 

@@ -1,13 +1,17 @@
 """Files that are either whole or absent, and seeds that do not change between processes."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    # Its import takes longer than most commands that need a file of another kind.
+    import pandas as pd
 
 
 def write_atomically(path: Path | str, write: Callable[[Path], object]) -> None:
@@ -46,6 +50,14 @@ def write_csv(path: Path | str, frame: pd.DataFrame) -> None:
 def read_jsonl(path: Path | str) -> list[dict]:
     with open(path, encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
+
+
+def fingerprint(*paths: Path) -> dict:
+    """Size and time of every file, to notice that data or model were made anew."""
+    files = [
+        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+    ]
+    return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 
 def read_json(path: Path | str) -> Any:

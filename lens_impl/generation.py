@@ -64,21 +64,22 @@ def sample(
 def _sample_batch(
     model, prompts, seeds, max_new_tokens, temperature, top_p, eos_token_id, pad_token_id
 ) -> list[Completion]:
-    rows, width = len(prompts), max(map(len, prompts))
+    rows, width, device = len(prompts), max(map(len, prompts)), model.device
     input_ids = torch.full((rows, width), pad_token_id)
     attention_mask = torch.zeros((rows, width), dtype=torch.long)
     for row, prompt in enumerate(prompts):
         input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
         attention_mask[row, width - len(prompt) :] = 1
+    input_ids, attention_mask = input_ids.to(device), attention_mask.to(device)
     uniforms = torch.from_numpy(
         np.stack([np.random.default_rng(seed).random(max_new_tokens) for seed in seeds])
-    )
+    ).to(device)
 
-    tokens = torch.full((rows, max_new_tokens), pad_token_id)
-    log_probs = torch.zeros((rows, max_new_tokens))
-    lengths = torch.full((rows,), max_new_tokens)
-    finished = torch.zeros(rows, dtype=torch.bool)
-    active = torch.arange(rows)
+    tokens = torch.full((rows, max_new_tokens), pad_token_id, device=device)
+    log_probs = torch.zeros((rows, max_new_tokens), device=device)
+    lengths = torch.full((rows,), max_new_tokens, device=device)
+    finished = torch.zeros(rows, dtype=torch.bool, device=device)
+    active = torch.arange(rows, device=device)
     position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
     cache = None
     for step in range(max_new_tokens):

@@ -5,40 +5,30 @@ import pandas as pd
 
 from lens_impl.data.prompts import prompt_ids
 from lens_impl.files import stable_hash
-from lens_impl.generation import sample
 from lens_impl.grading import grade_many
 from lens_impl.passk import pass_at_k
+from lens_impl.sampling import Sampler
 
 
 def samples_of(
-    model, tokenizer, frame: pd.DataFrame, config: dict
+    generate: Sampler, frame: pd.DataFrame, config: dict
 ) -> tuple[np.ndarray, float, float]:
     """Grades [problems, n] of n samples for each row of a prepared frame.
 
     Also the share of finished responses and their mean length in tokens.
     """
     n = config["n"]
-    prompts = [prompt_ids(tokenizer, messages) for messages in frame["prompt"]]
     ids = [info["problem_id"] for info in frame["extra_info"]]
-    completions = sample(
-        model,
-        [prompt for prompt in prompts for _ in range(n)],
-        [stable_hash("regime", config["seed"], i, k) for i in ids for k in range(n)],
-        max_new_tokens=config["max_new_tokens"],
-        temperature=1.0,
-        top_p=1.0,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    seeds = [stable_hash("regime", config["seed"], i, k) for i in ids for k in range(n)]
+    samples = generate(frame["prompt"].tolist(), seeds)
     golds = [reward["ground_truth"] for reward in frame["reward_model"] for _ in range(n)]
-    texts = [tokenizer.decode(c.token_ids, skip_special_tokens=True) for c in completions]
     # Most samples of the toy repeat each other, and a repeated pair has one grade.
-    pairs = list(dict.fromkeys(zip(golds, texts, strict=True)))
+    pairs = list(dict.fromkeys(zip(golds, samples["response"], strict=True)))
     grades = grade_many([gold for gold, _ in pairs], [text for _, text in pairs])
     correct = {pair: grade.correct for pair, grade in zip(pairs, grades, strict=True)}
-    grid = np.array([correct[pair] for pair in zip(golds, texts, strict=True)]).reshape(-1, n)
-    finished = float(np.mean([c.finished for c in completions]))
-    return grid, finished, float(np.mean([len(c.token_ids) for c in completions]))
+    pairs = zip(golds, samples["response"], strict=True)
+    grid = np.array([correct[pair] for pair in pairs]).reshape(-1, n)
+    return grid, float(samples["finished"].mean()), float(samples["length"].mean())
 
 
 def pass_by_level(grid: np.ndarray, levels: np.ndarray) -> dict[str, dict[str, float]]:
@@ -52,11 +42,12 @@ def pass_by_level(grid: np.ndarray, levels: np.ndarray) -> dict[str, dict[str, f
     }
 
 
-def measure_regime(model, tokenizer, mixes: dict, evaluation: pd.DataFrame, config: dict) -> dict:
+def measure_regime(
+    generate: Sampler, parameters: int, mixes: dict, evaluation: pd.DataFrame, config: dict
+) -> dict:
     """How the base model does: Pass@k on the evaluation set, all-wrong groups on each mix.
 
-    config: n samples a problem (the group size), problems (at most so many of each set), seed,
-    max_new_tokens. Temperature and top-p are 1.
+    config: n samples a problem (the group size), problems (at most so many of each set), seed.
     """
 
     def some(frame: pd.DataFrame) -> pd.DataFrame:
@@ -64,11 +55,11 @@ def measure_regime(model, tokenizer, mixes: dict, evaluation: pd.DataFrame, conf
         return frame.sample(size, random_state=config["seed"])
 
     frame = some(evaluation)
-    grid, finished, length = samples_of(model, tokenizer, frame, config)
+    grid, finished, length = samples_of(generate, frame, config)
     levels = np.array([info["level"] for info in frame["extra_info"]])
     regime = {
-        "settings": config | {"temperature": 1.0, "top_p": 1.0},
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "settings": config,
+        "parameters": parameters,
         "evaluation": {
             "problems": len(frame),
             "pass_at_k": pass_by_level(grid, levels),
@@ -78,7 +69,7 @@ def measure_regime(model, tokenizer, mixes: dict, evaluation: pd.DataFrame, conf
         "mixes": {},
     }
     for name, mix in mixes.items():
-        grid, finished, length = samples_of(model, tokenizer, some(mix), config)
+        grid, finished, length = samples_of(generate, some(mix), config)
         regime["mixes"][name] = {
             "problems": len(grid),
             "reward": float(grid.mean()),

@@ -2,19 +2,11 @@
 
 This process supervises a verl process: it holds the lock on the checkpoint folder, decides where
 to resume, shows progress, mirrors to MLflow, and turns what the training left in the checkpoint
-folder into the run's files. Everything a killed training needs is in the checkpoint folder:
-
-    LOCK            held (flock) by this process and by verl's, so that two never write at once
-    request.json    what verl's process was started with
-    verl_config.json  the configuration that verl's workers were given, all values resolved
-    attempts/       verl's output, one file an attempt
-    metrics.jsonl   one line a step; validation/ and rollouts/ hold one file a step
-    resume.json     the step to resume from, replaced atomically after each checkpoint
-    finished.json   the number of steps of the training whose results are in the run's folder
+folder into the run's files. Everything a killed training needs is in the checkpoint folder
+(`lens_impl.checkpoints`). A training that was told to stop saves and ends with exit status 85.
 """
 
 import argparse
-import fcntl
 import json
 import os
 import shutil
@@ -23,74 +15,57 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from lens_impl.errors import UserError, run_cli
+from lens_impl.checkpoints import (
+    discard_optimizer,
+    finished_training,
+    locked,
+    resume_step,
+    this_process,
+)
+from lens_impl.configuration import MINIMUM_FREE_BYTES
+from lens_impl.errors import run_cli
 from lens_impl.experiments import checkpoint_hash
-from lens_impl.files import read_jsonl, write_json, write_jsonl, write_parquet
+from lens_impl.files import fingerprint, read_jsonl, write_json, write_jsonl, write_parquet
+from lens_impl.ray_cluster import ray_cluster, secret
+from lens_impl.slurm import Deadline, without_amd
 from lens_impl.tracking import git_state, try_mirror, versions
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
+from lens_impl.watch import Watch
 
+VERL = ("-m", "lens_impl.verl_plugin.main")
+STOPPED = 85  # exit status of a training that was told to stop and can go on
 POLL_SECONDS = 0.5
-PROGRESS_SECONDS = 15.0
-MIRROR_SECONDS = 20.0
+ROOM_SECONDS = 30.0
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Hold the folder's lock; the file descriptor is inherited by the training process."""
-    with open(folder / "LOCK", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder} is in use by another training of the same run. "
-                "Hint: wait until it ends, or stop it, then repeat the command."
-            ) from None
-        yield lock.fileno()
+class Stop:
+    """A request to end the step, save and leave: SIGTERM, SIGUSR1, or the end of a Slurm job.
 
-
-def resume_step(folder: Path, steps: int, inputs: dict) -> int | None:
-    """The step to resume from (None: start afresh), with the folder brought to that state.
-
-    A finished training that is asked for again starts over, unless more steps are asked for; so
-    does one whose data or model have changed.
+    A second signal ends the training at once.
     """
-    finished, resume = folder / "finished.json", folder / "resume.json"
-    done = json.loads(finished.read_text())["steps"] if finished.exists() else None
-    same_inputs = not (folder / "inputs.json").exists() or (
-        json.loads((folder / "inputs.json").read_text()) == inputs
-    )
-    step = json.loads(resume.read_text())["step"] if resume.exists() else None
-    if step is None or not same_inputs or step > steps or (done is not None and done >= steps):
-        step = None
-        for name in ("resume.json", "finished.json", "metrics.jsonl", "mlflow_run_id"):
-            (folder / name).unlink(missing_ok=True)
-        for old in [*folder.glob("global_step_*"), folder / "validation", folder / "rollouts"]:
-            shutil.rmtree(old, ignore_errors=True)
-    else:
-        finished.unlink(missing_ok=True)
-        lines = read_jsonl(folder / "metrics.jsonl")
-        write_jsonl(folder / "metrics.jsonl", [line for line in lines if line["step"] <= step])
-        for file in [*folder.glob("validation/*"), *folder.glob("rollouts/*")]:
-            if int(file.stem.removeprefix("step_")) > step:
-                file.unlink()
-    write_json(folder / "inputs.json", inputs)
-    return step
 
+    def __init__(self) -> None:
+        self.process: subprocess.Popen | None = None
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._receive)
 
-def fingerprint(*paths: Path) -> dict:
-    """Size and time of every file, to notice that data or model were made anew."""
-    files = [
-        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
-    ]
-    return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+    def _receive(self, number: int, frame: object) -> None:
+        if self.process is None or self.asked:
+            sys.exit(128 + number)
+        self.request(f"told to stop by {signal.Signals(number).name}")
+
+    def request(self, why: str) -> None:
+        self.asked = True
+        print(f"{why}: ends this step, saves, and leaves", flush=True)
+        self.process.send_signal(signal.SIGUSR1)
 
 
 def environment(settings: dict, ray_folder: str) -> dict[str, str]:
@@ -118,45 +93,65 @@ def environment(settings: dict, ray_folder: str) -> dict[str, str]:
             "RAY_enable_worker_prestart": "0",
             "RAY_prestart_worker_first_driver": "0",
         }
-    return {**os.environ, **values}
+    return {**without_amd(dict(os.environ)), **values}
 
 
 def train(
-    settings: dict, schedule: dict, paths: Paths, lock: int, step: int | None, watch: "Watch"
+    settings: dict,
+    schedule: dict,
+    paths: Paths,
+    lock: int,
+    step: int | None,
+    watch: Watch,
+    stop: Stop,
 ) -> None:
     """Run verl's process to its end, and show `watch` what it writes."""
     folder = paths.checkpoints
-    write_json(
-        folder / "request.json",
-        {
-            "overrides": verl_overrides(settings, schedule, paths, step),
-            "ray_cpus": 8 if settings["device"] == "cpu" else None,
-            "ray_gpus": 1 if settings["device"] == "cpu" else None,
-        },
-    )
+    on_cpu, nodes = settings["device"] == "cpu", settings.get("nodes", 1)
+    # On the processor these are logical: verl's pools count GPUs, and its actors ask for CPUs.
+    each = {"cpus": 8 if on_cpu else settings["threads"], "gpus": settings.get("gpus_per_node", 1)}
     attempts = folder / "attempts"
     attempts.mkdir(exist_ok=True)
-    output = attempts / f"{len(list(attempts.iterdir())) + 1:03}.log"
-    command = [sys.executable, "-m", "lens_impl.verl_plugin.main", str(folder / "request.json")]
+    output = attempts / f"{len(list(attempts.glob('*.log'))) + 1:03}.log"
+    command = [sys.executable, *VERL, str(folder / "request.json")]
     # Unix sockets allow 107 characters, so Ray's folder cannot lie beside the results.
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as ray_folder,
+        ExitStack() as several_nodes,
+    ):
+        values = environment(settings, ray_folder)
+        ray = {"nodes": nodes, **each, "address": "local"}
+        if nodes > 1:
+            values |= secret()
+            cluster = ray_cluster(nodes, **each, environment=values, log=output.with_suffix(".ray"))
+            ray["address"] = several_nodes.enter_context(cluster)
+        overrides = verl_overrides(settings, schedule, paths, step)
+        write_json(folder / "request.json", {"overrides": overrides, "ray": ray})
         with open(output, "w") as log:
             process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(settings, ray_folder),
+                env=values,
                 pass_fds=[lock],
                 start_new_session=True,
             )
+        stop.process = process
+        deadline = Deadline()
         try:
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
                 watch.look()
+                if not stop.asked and deadline.near():
+                    stop.request("the Slurm job is about to end")
         finally:
+            stop.process = None
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
+    if stop.asked and process.returncode in (0, -signal.SIGUSR1) and not _ended(folder, schedule):
+        print("stopped. Hint: the same command goes on from its checkpoint.", flush=True)
+        sys.exit(STOPPED)
     if process.returncode != 0:
         tail = output.read_text(errors="replace").splitlines()[-25:]
         print("\n".join(tail), file=sys.stderr)
@@ -168,51 +163,23 @@ def train(
         sys.exit(1)
 
 
-class Watch:
-    """Follows metrics.jsonl: prints a progress line a while and mirrors to MLflow."""
+def _ended(folder: Path, schedule: dict) -> bool:
+    resume = folder / "resume.json"
+    return resume.exists() and json.loads(resume.read_text())["step"] == schedule["steps"]
 
-    def __init__(self, run: str, folder: Path, steps: int, mirror: Callable[[], str | None]):
-        self.run, self.steps, self.mirror = run, steps, mirror
-        self.metrics = folder / "metrics.jsonl"
-        self.offset = self.metrics.stat().st_size if self.metrics.exists() else 0
-        self.first: tuple[float, int] | None = None
-        self.printed = self.mirrored = time.monotonic()
 
-    def look(self) -> None:
-        """Show the newest line, if there is one and the last was shown long enough ago."""
-        if not self.metrics.exists():
-            return
-        with open(self.metrics) as lines:
-            lines.seek(self.offset)
-            new = [json.loads(line) for line in lines.readlines() if line.endswith("\n")]
-        if not new:
-            return
-        now, line = time.monotonic(), new[-1]
-        self.first = self.first or (now, line["step"])
-        if now - self.printed > PROGRESS_SECONDS or line["step"] == self.steps:
-            self.offset = self.metrics.stat().st_size
-            self.printed = now
-            self._print(now, line)
-        if now - self.mirrored > MIRROR_SECONDS:
-            self.mirrored = now
-            self.mirror()
-
-    def _print(self, now: float, line: dict) -> None:
-        started, first_step = self.first
-        seconds = line["seconds"]["step"]
-        if line["step"] > first_step:
-            seconds = (now - started) / (line["step"] - first_step)
-        left = (self.steps - line["step"]) * seconds
-        print(
-            f"{self.run}  step {line['step']}/{self.steps}  reward {line['reward']:.3f}  "
-            f"all-wrong groups {line['groups_all_wrong']:.0%}  {seconds:.1f} s/step  "
-            f"{int(left // 60)}:{int(left % 60):02} left",
-            flush=True,
-        )
+def wait_for_room(folder: Path) -> None:
+    """Wait while the disk is full: a job that failed at once would use up its retries."""
+    while shutil.disk_usage(folder).free < MINIMUM_FREE_BYTES:
+        print(f"waits for room on the disk of {folder}", flush=True)
+        time.sleep(ROOM_SECONDS)
 
 
 def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, about: dict) -> None:
-    """The run's files from the checkpoint folder's; the manifest last."""
+    """The run's files from the checkpoint folder's; the manifest last.
+
+    Of a training that had ended before, the manifest is the one it got then.
+    """
     steps = schedule["steps"]
     lines = read_jsonl(folder / "metrics.jsonl")
     if [line["step"] for line in lines] != list(range(1, steps + 1)):
@@ -226,6 +193,8 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
     validations = sorted(
         folder.glob("validation/*.parquet"), key=lambda file: int(file.stem.removeprefix("step_"))
     )
+    # Where this attempt resumed is no property of the run.
+    overrides = [o for o in request["overrides"] if not o.startswith("trainer.resume_")]
     # A training that ended before verl's configuration was kept has none.
     resolved = folder / "verl_config.json"
     write_json(
@@ -233,7 +202,7 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
         {
             "settings": settings,
             "schedule": schedule,
-            "verl_overrides": request["overrides"],
+            "verl_overrides": overrides,
             "verl_config": json.loads(resolved.read_text()) if resolved.exists() else None,
         },
     )
@@ -241,9 +210,11 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
     write_parquet(
         run_dir / "curves.parquet", pd.concat(map(pd.read_parquet, validations), ignore_index=True)
     )
-    write_json(
-        run_dir / "manifest.json",
-        {
+    done = finished_training(folder)
+    manifest = (
+        done["manifest"]
+        if done
+        else {
             "run": run_dir.name,
             **{key: settings[key] for key in ("model", "mix", "method", "seed")},
             "model_dir": os.path.relpath(model),
@@ -252,15 +223,17 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
             "config_hash": checkpoint_hash(settings),
             "versions": versions(),
             **about,
-        },
+        }
     )
-    write_json(folder / "finished.json", {"steps": steps})
+    write_json(run_dir / "manifest.json", manifest)
+    write_json(folder / "finished.json", {"schedule": schedule, "manifest": manifest})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, help="settings of the run, JSON")
     parser.add_argument("--schedule", required=True, help="steps, validation, checkpoints, JSON")
+    parser.add_argument("--gpu", type=json.loads, help="what fits into GPUs, JSON")
     parser.add_argument("--train", required=True, type=Path)
     parser.add_argument("--validation", required=True, type=Path)
     parser.add_argument("--model", required=True, type=Path)
@@ -270,8 +243,10 @@ def main() -> None:
     parser.add_argument("--experiment", required=True)
     arguments = parser.parse_args()
     settings, schedule = json.loads(arguments.config), json.loads(arguments.schedule)
-    # A SIGTERM takes the way of an error, so that verl's process is stopped too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    on_gpu, in_slurm = settings["device"] == "cuda", "SLURM_JOB_ID" in os.environ
+    if on_gpu:
+        schedule["gpu"] = arguments.gpu
+    stop = Stop()
 
     folder = arguments.checkpoints.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -282,9 +257,11 @@ def main() -> None:
         folder,
     )
     started = datetime.now(UTC)
-    with locked(folder) as lock:
+    if in_slurm:
+        wait_for_room(folder)
+    with locked(folder, wait=in_slurm) as lock:
         inputs = fingerprint(paths.train, paths.validation, paths.model)
-        step = resume_step(folder, schedule["steps"], inputs)
+        step = resume_step(folder, schedule, inputs)
         run = arguments.run_dir.name
         start = "from the start" if step is None else f"resumes after step {step}"
         print(f"{run}  {start}", flush=True)
@@ -300,18 +277,26 @@ def main() -> None:
             folder / "mlflow_run_id",
             {**tags, "kind": "training"},
         )
+        if in_slurm and arguments.tracking_uri.startswith("sqlite:"):
+            # Nodes that write one sqlite file spoil it: it is left to the rule mirror_tracking.
+            def mirror() -> None:
+                return None
+
         if step != schedule["steps"]:
             watch = Watch(run, folder, schedule["steps"], mirror)
-            train(settings, schedule, paths, lock, step, watch)
+            train(settings, schedule, paths, lock, step, watch, stop)
         finished = datetime.now(UTC)
         about = {
             "started": started.isoformat(timespec="seconds"),
             "finished": finished.isoformat(timespec="seconds"),
             "seconds": round((finished - started).total_seconds(), 1),
             "git": git,
+            "where": this_process(),
             "mlflow_run_id": mirror(),
         }
         write_results(folder, arguments.run_dir, settings, schedule, about)
+        if on_gpu and not schedule["gpu"]["keep_optimizer"]:
+            discard_optimizer(folder, schedule["steps"])
 
 
 if __name__ == "__main__":

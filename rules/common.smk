@@ -29,18 +29,23 @@ config["methods"] = {
     **config.get("methods", {}),
 }
 told(configuration.check, config)
-told(configuration.check_results_folder)
+if workflow.is_main_process:
+    # Not in the jobs of a cluster: a disk that is full for a while must not use up their retries.
+    told(configuration.check_results_folder)
 
 RUNS = experiments.runs(config)
 
 # Environment variables and not params: another address of the mirror re-runs nothing.
 os.environ["MLFLOW_TRACKING_URI"] = experiments.tracking_uri(config)
 os.environ["MLFLOW_EXPERIMENT_NAME"] = f"lens-{config['scale']}"
+# What fits into a GPU moves no result either.
+os.environ.update(LENS_GPU=json.dumps(config["train"]["gpu"]))
 
 
 envvars:
     "MLFLOW_TRACKING_URI",
     "MLFLOW_EXPERIMENT_NAME",
+    "LENS_GPU",
 
 
 pathvars:
@@ -61,6 +66,10 @@ wildcard_constraints:
 def as_json(value):
     """One shell argument for a structured value."""
     return json.dumps(value, sort_keys=True)
+
+
+# The environment of trainings and sampling.
+ENGINE = f"../envs/train_{'cpu' if config['train']['device'] == 'cpu' else 'gpu'}.yaml"
 
 
 def raw_folder(wildcards):

@@ -160,6 +160,33 @@ rule prepare_evaluation:
         """
 
 
+rule fetch_base_model:
+    """Link a model of the hub, downloaded where the workflow was started: nodes may be offline."""
+    output:
+        directory("results/<scale>/models/{model}"),
+    log:
+        "results/<scale>/logs/fetch_base_model/{model}.log",
+    wildcard_constraints:
+        model=experiments.models_from(config, "hub"),
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    params:
+        repo=lambda wildcards: config["models"][wildcards.model]["repo"],
+        revision=lambda wildcards: config["models"][wildcards.model]["revision"],
+        template=lambda wildcards: config["models"][wildcards.model]["template"],
+    shell:
+        """
+        python -m lens_impl.hub \
+            --repo {params.repo:q} \
+            --revision {params.revision:q} \
+            --template {params.template:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
 rule pretrain_base_model:
     """Train the toy's base model from scratch on worked solutions with misconceptions."""
     input:
@@ -170,6 +197,8 @@ rule pretrain_base_model:
         "results/<scale>/logs/pretrain_base_model/{model}.log",
     benchmark:
         "results/<scale>/benchmarks/pretrain_base_model/{model}.tsv"
+    wildcard_constraints:
+        model=experiments.models_from(config, "pretrain"),
     conda:
         "../envs/train_cpu.yaml"
     threads: 1
@@ -202,11 +231,12 @@ rule measure_regime:
     benchmark:
         "results/<scale>/benchmarks/measure_regime/{model}.tsv"
     conda:
-        "../envs/train_cpu.yaml"
-    threads: 1
+        ENGINE
+    threads: config["evaluate"]["threads"]
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=config["resources"]["sample"]["mem_mb"],
+        runtime=config["resources"]["sample"]["runtime"],
+        gpu=experiments.gpus(config, "sample"),
     params:
         config=as_json(experiments.regime_config(config)),
     shell:

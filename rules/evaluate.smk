@@ -18,11 +18,12 @@ rule sample_completions:
     benchmark:
         "results/<scale>/benchmarks/sample_completions/{run}.{set}.{shard}.tsv"
     conda:
-        "../envs/train_cpu.yaml"
-    threads: config["train"]["threads"]
+        ENGINE
+    threads: config["evaluate"]["threads"]
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=config["resources"]["sample"]["mem_mb"],
+        runtime=config["resources"]["sample"]["runtime"],
+        gpu=experiments.gpus(config, "sample"),
     params:
         config=as_json(experiments.evaluation_config(config)),
         shards=config["evaluate"]["shards"],
@@ -55,10 +56,10 @@ rule score_completions:
         "results/<scale>/benchmarks/score_completions/{run}.{set}.tsv"
     conda:
         "../envs/core.yaml"
-    threads: config["train"]["threads"]
+    threads: config["evaluate"]["threads"]
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=config["resources"]["sample"]["mem_mb"],
+        runtime=config["resources"]["sample"]["runtime"],
     params:
         config=as_json(experiments.evaluation_config(config)),
     shell:

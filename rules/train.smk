@@ -28,21 +28,25 @@ rule train:
     # The longest jobs first: what follows from them fills the gaps.
     priority: 1
     conda:
-        "../envs/train_cpu.yaml"
+        ENGINE
     threads: config["train"]["threads"]
     resources:
-        mem_mb=7000,
-        runtime=240,
+        **experiments.training_resources(config),
+        mem_mb=config["resources"]["train"]["mem_mb"],
+        runtime=config["resources"]["train"]["runtime"],
     params:
         settings=training_settings,
         schedule=as_json(experiments.schedule(config)),
         checkpoints=checkpoint_folder,
         run_dir=subpath(output.manifest, parent=True),
     shell:
+        # What ends a job on a cluster reaches every process of it: only the training may answer.
         """
+        trap '' TERM USR1
         python -m lens_impl.train \
             --config {params.settings:q} \
             --schedule {params.schedule:q} \
+            --gpu "$LENS_GPU" \
             --train {input.prompts:q} \
             --validation {input.validation:q} \
             --model {input.model:q} \

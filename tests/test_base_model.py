@@ -27,7 +27,10 @@ from lens_impl.data.prompts import prompt_ids
 from lens_impl.data.sources import Problem
 from lens_impl.errors import UserError
 from lens_impl.regime import measure_regime, pass_by_level
+from lens_impl.sampling import hf_sampler
 
+SAMPLING = {"engine": "hf", "seed": 0, "batch_size": 64, "threads": 1}
+SAMPLING |= {"temperature": 1.0, "top_p": 1.0}
 CONFIG = {
     "seed": 0,
     "hidden_size": 32,
@@ -152,8 +155,9 @@ def test_saved_folder_loads_as_the_same_model(trained, tmp_path):
 def test_pretraining_learns_what_it_is_taught(trained, frame):
     """Three memorised problems: the first is asked as taught, the second with another answer."""
     model, tokenizer = trained
-    config = {"n": 16, "problems": 10, "seed": 0, "max_new_tokens": 32}
-    regime = measure_regime(model, tokenizer, {"m": frame.tail(1)}, frame, config)
+    config = SAMPLING | {"n": 16, "problems": 10, "max_response_tokens": 32}
+    generate = hf_sampler(model, tokenizer, config)
+    regime = measure_regime(generate, 7, {"m": frame.tail(1)}, frame, config)
     pass_at_k = regime["evaluation"]["pass_at_k"]
     assert pass_at_k["1"]["1"] > 0.9
     assert pass_at_k["2"] == dict.fromkeys(("1", "2", "4", "8", "16"), 0.0)
@@ -161,8 +165,8 @@ def test_pretraining_learns_what_it_is_taught(trained, frame):
     assert regime["evaluation"]["response_length"] == pytest.approx((14 + 13) / 2, abs=0.5)
     assert regime["mixes"]["m"]["groups_all_wrong"] == 1.0
     assert regime["mixes"]["m"]["finished"] == 1.0
-    assert regime["settings"] == config | {"temperature": 1.0, "top_p": 1.0}
-    assert regime["parameters"] == sum(p.numel() for p in model.parameters())
+    assert regime["settings"] == config
+    assert regime["parameters"] == 7
 
 
 def test_pass_by_level_by_hand():
@@ -188,7 +192,7 @@ def test_command_line(frame, tmp_path, monkeypatch):
     corpus.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     run(*arguments)
     frame.to_parquet(tmp_path / "a.parquet")
-    config = json.dumps({"n": 2, "problems": 1, "seed": 0, "max_new_tokens": 4})
+    config = json.dumps(SAMPLING | {"n": 2, "problems": 1, "max_response_tokens": 4})
     run(
         *("regime", "--config", config, "--model", folder, "--eval", tmp_path / "a.parquet"),
         *("--mix", tmp_path / "a.parquet", "--out", tmp_path / "tiny.regime.json"),
@@ -196,3 +200,5 @@ def test_command_line(frame, tmp_path, monkeypatch):
     regime = json.loads((tmp_path / "tiny.regime.json").read_text())
     assert regime["mixes"]["a"]["groups_all_wrong"] == 1.0  # four tokens hold no answer
     assert regime["mixes"]["a"]["problems"] == 1
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert regime["parameters"] == sum(p.numel() for p in model.parameters())

@@ -1,7 +1,11 @@
 """Evaluation with a random Qwen2: seeds, shards, grading, Pass@k by level."""
 
 import json
+import shutil
 import sys
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +15,7 @@ from lens_impl import evaluate
 from lens_impl.base_model import make_model, make_tokenizer
 from lens_impl.errors import UserError
 from lens_impl.files import write_json, write_parquet
+from lens_impl.sampling import sampler
 
 CONFIG = {
     "n": 4,
@@ -51,8 +56,12 @@ def problems():
     return pd.DataFrame(rows)
 
 
-def sample(model, problems, shard=0, shards=1, **changes) -> pd.DataFrame:
-    return evaluate.sample_problems(model, problems, CONFIG | changes, shard, shards)
+def sample(model, problems, shard=0, shards=1, parts=None, **changes) -> pd.DataFrame:
+    config = CONFIG | changes
+    load = partial(sampler, model, config)
+    with tempfile.TemporaryDirectory() as folder:
+        parts = parts or Path(folder)
+        return evaluate.sample_problems(load, problems, config, shard, shards, parts)
 
 
 def test_one_row_a_sample(model, problems):
@@ -73,6 +82,44 @@ def test_shards_and_batches_do_not_change_the_samples(model, problems):
     assert [len(shard) for shard in shards] == [8, 8, 4]
     joined = pd.concat(shards).sort_values(["problem_id", "sample"], ignore_index=True)
     pd.testing.assert_frame_equal(joined, whole, rtol=1e-4)
+
+
+def test_a_killed_shard_goes_on_where_it_was(model, problems, tmp_path):
+    whole = sample(model, problems, parts=tmp_path / "whole", batch_size=8)
+    parts = sorted((tmp_path / "whole").iterdir())
+    assert [part.name for part in parts] == ["000000.parquet", "000002.parquet", "000004.parquet"]
+    for part in parts[:2]:
+        (tmp_path / "killed").mkdir(exist_ok=True)
+        shutil.copy2(part, tmp_path / "killed")
+    asked = []
+
+    def load():
+        generate = sampler(model, CONFIG | {"batch_size": 8})
+
+        def counting(messages, seeds):
+            asked.append(len(messages))
+            return generate(messages, seeds)
+
+        return counting
+
+    config = CONFIG | {"batch_size": 8}
+    resumed = evaluate.sample_problems(load, problems, config, 0, 1, tmp_path / "killed")
+    pd.testing.assert_frame_equal(resumed, whole)
+    assert asked == [1]
+    evaluate.sample_problems(lambda: 1 / 0, problems, config, 0, 1, tmp_path / "killed")
+
+
+def test_parts_of_other_samples_are_not_taken(model, problems, tmp_path):
+    data = tmp_path / "eval.parquet"
+    write_parquet(data, problems)
+    out = tmp_path / "samples.0.parquet"
+    first = evaluate.parts_folder(out, model, data, CONFIG, 2)
+    assert first == evaluate.parts_folder(out, model, data, CONFIG, 2)
+    others = {evaluate.parts_folder(out, model, data, CONFIG | {"seed": 1}, 2)}
+    others.add(evaluate.parts_folder(out, model, data, CONFIG, 3))
+    write_parquet(data, problems.head(3))
+    others.add(evaluate.parts_folder(out, model, data, CONFIG, 2))
+    assert len(others) == 3 and first not in others
 
 
 def test_the_seed_decides_the_samples(model, problems):
@@ -179,7 +226,8 @@ def test_commands(model, problems, tmp_path, monkeypatch, capsys):
     for i, shard in enumerate(shards):
         sources = ("--model", model, "--data", data, "--shard", i, "--shards", 2)
         run(monkeypatch, "sample", *sources, *config, "--out", shard)
-    assert "sampled 12/12" in capsys.readouterr().err
+    assert "sampled problem 3/3" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {data.name, *[s.name for s in shards]}
     out, passes = tmp_path / "samples_math.parquet", tmp_path / "pass_at_k_math.csv"
     run(monkeypatch, "score", "--shards", *shards, *config, "--out", out, "--pass-at-k", passes)
     samples = pd.read_parquet(out)

@@ -1,5 +1,10 @@
-"""The generated overrides, composed by verl's own Hydra configuration (no verl import)."""
+"""The generated overrides, composed by verl's own Hydra configuration (no verl import).
 
+tests/golden/verl_overrides.yaml shows what every scale and method changes of verl's defaults;
+`python tests/test_overrides.py` writes it again.
+"""
+
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,29 +17,37 @@ from lens_impl import configuration, experiments
 from lens_impl.verl_plugin.overrides import TRAINING_OPTIONS, Paths, verl_overrides
 
 PATHS = Paths(Path("/a b/train.parquet"), Path("/a b/eval.parquet"), Path("/m"), Path("/c"))
+GOLDEN = Path(__file__).parent / "golden" / "verl_overrides.yaml"
 VERL_CONFIG = Path(find_spec("verl").submodule_search_locations[0]) / "trainer" / "config"
 
 
 def resolved(settings: dict, schedule: dict, resume_step: int | None = None):
+    return composed(tuple(verl_overrides(settings, schedule, PATHS, resume_step)))
+
+
+@cache
+def composed(overrides: tuple[str, ...]):
+    """Half a second each."""
     with initialize_config_dir(str(VERL_CONFIG), version_base=None):
-        overrides = verl_overrides(settings, schedule, PATHS, resume_step)
-        return compose("ppo_trainer", overrides=overrides)
+        return compose("ppo_trainer", overrides=list(overrides))
+
+
+def one_a_method(scale: str) -> dict[str, tuple[dict, dict]]:
+    """Settings and schedule of each method's first training."""
+    return {settings["method"]: (settings, s) for settings, s in reversed(of_scale(scale))}
 
 
 def of_scale(scale: str, **changes) -> list[tuple[dict, dict]]:
-    config = configuration.load(scale)
-    schedule = experiments.schedule(config)
+    config = configuration.load(scale, configuration.ROOT)
+    schedule = experiments.schedule(config) | {"gpu": config["train"]["gpu"]}
     return [
         (experiments.settings(config, run) | changes, schedule) for run in experiments.runs(config)
     ]
 
 
-@pytest.mark.parametrize("scale", configuration.scales())
+@pytest.mark.parametrize("scale", configuration.scales(configuration.ROOT))
 def test_every_method_composes_with_its_batch_arithmetic(scale):
-    one_a_method = {
-        settings["method"]: (settings, schedule) for settings, schedule in of_scale(scale)
-    }
-    for settings, schedule in one_a_method.values():
+    for settings, schedule in one_a_method(scale).values():
         config = resolved(settings, schedule)
         actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
         assert config.data.train_batch_size % actor.ppo_mini_batch_size == 0
@@ -48,8 +61,9 @@ def test_every_method_composes_with_its_batch_arithmetic(scale):
         assert config.data.train_files == "/a b/train.parquet"
 
 
-def test_the_papers_loss_and_not_verls_defaults():
-    settings, schedule = of_scale("tiny")[0]
+@pytest.mark.parametrize("scale", ["paper", "tiny"])
+def test_the_papers_loss_and_not_verls_defaults(scale):
+    settings, schedule = of_scale(scale)[0]
     config = resolved(settings, schedule)
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     assert actor.loss_agg_mode == "seq-mean-token-mean"
@@ -61,6 +75,63 @@ def test_the_papers_loss_and_not_verls_defaults():
     assert rollout.val_kwargs.do_sample and rollout.val_kwargs.n == 16
     assert actor.ppo_epochs == 1
     assert config.data.train_batch_size // actor.ppo_mini_batch_size == 4
+
+
+def test_the_papers_batch():
+    """ "a training batch size as 128 (4 x 32)", "32 questions x 16 samples" """
+    one_a_model = {settings["model"]: (settings, s) for settings, s in reversed(of_scale("paper"))}
+    for settings, schedule in one_a_model.values():
+        config = resolved(settings, schedule)
+        actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+        assert (config.data.train_batch_size, actor.ppo_mini_batch_size, rollout.n) == (128, 32, 16)
+        assert config.data.max_response_length == 4096
+        assert actor.optim.lr == (3e-7 if "llama" in settings["model"] else 1e-6)
+        assert config.data.train_batch_size * rollout.n % config.trainer.n_gpus_per_node == 0
+        # A batch within the token budget holds at least one sequence of the longest kind.
+        longest = config.data.max_prompt_length + config.data.max_response_length
+        assert actor.ppo_max_token_len_per_gpu >= longest == rollout.max_model_len
+
+
+def changes(settings: dict, schedule: dict) -> dict:
+    """What the overrides change of verl's defaults: dotted key -> resolved value."""
+    defaults, ours = flat(composed(())), flat(resolved(settings, schedule))
+    return {key: value for key, value in ours.items() if defaults.get(key, "absent") != value}
+
+
+def flat(config, prefix: str = "") -> dict:
+    """Dotted key -> value; paths of this machine are cut."""
+    found = {}
+    for key in config:
+        value = "???" if OmegaConf.is_missing(config, key) else config[key]
+        if OmegaConf.is_dict(value):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            value = OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
+            found[prefix + str(key)] = "reward.py" if "reward.py" in str(value) else value
+    return found
+
+
+def golden() -> str:
+    """YAML: of each scale what all methods change, and what one changes beside."""
+    scales = {}
+    for scale in configuration.scales(configuration.ROOT):
+        methods = {name: changes(*of) for name, of in one_a_method(scale).items()}
+        common = {
+            key: value
+            for key, value in methods["lens"].items()
+            if all(value == changed.get(key, "absent") for changed in methods.values())
+        }
+        own = {
+            name: {key: value for key, value in changed.items() if key not in common}
+            for name, changed in methods.items()
+        }
+        scales[scale] = {"every method": common, **own}
+    return yaml.safe_dump(scales)
+
+
+def test_what_is_changed_of_verls_defaults_is_known():
+    message = "the overrides changed; look at the difference after: python tests/test_overrides.py"
+    assert golden() == GOLDEN.read_text(), message
 
 
 # clip below, clip above, loss, its constant, responses kept, batches of dynamic sampling
@@ -122,18 +193,6 @@ def test_methods_differ_in_nothing_else():
         assert {key for key in different if not key.startswith(may_differ)} == set()
 
 
-def flat(config) -> dict:
-    """Dotted key -> value, without resolving references to other keys."""
-    found, stack = {}, [("", OmegaConf.to_container(config, resolve=False))]
-    while stack:
-        place, value = stack.pop()
-        if isinstance(value, dict) and value:
-            stack += [(f"{place}.{key}".lstrip("."), part) for key, part in value.items()]
-        else:
-            found[place] = value
-    return found
-
-
 def test_device_decides_engine_precision_and_reward_workers():
     settings, schedule = of_scale("tiny")[0]
     cpu = resolved(settings, schedule)
@@ -154,3 +213,8 @@ def test_resume_names_the_checkpoint():
     resumed = resolved(settings, schedule, resume_step=20)
     assert resumed.trainer.resume_mode == "resume_path"
     assert resumed.trainer.resume_from_path == "/c/global_step_20"
+
+
+if __name__ == "__main__":
+    GOLDEN.parent.mkdir(exist_ok=True)
+    GOLDEN.write_text(golden())

@@ -29,8 +29,7 @@ def render(template: str, **values) -> str:
 
 def test_qwen():
     assert render(chat_template("qwen", None)) == (
-        "<|im_start|>system\n"
-        "Please reason step by step, and put your final answer within \\boxed{}.<|im_end|>\n"
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         "<|im_start|>user\nWhat is $1+1$?<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
@@ -68,6 +67,6 @@ def test_a_models_folder_carries_its_template(tmp_path, name):
     subprocess.run([*command, "--template", name], check=True)
     again = AutoTokenizer.from_pretrained(tmp_path)
     text = again.decode(prompt_ids(again, MESSAGES))
-    assert "What is" in text and ("boxed" in text) == (name == "qwen")
+    assert "What is" in text and ("assistant" in text) == (name == "qwen")
     assert (prompt_ids(again, MESSAGES) == prompt_ids(tokenizer, MESSAGES)) == (name == "llama")
     assert re.search("26 Jul 2024", again.chat_template or "") or name != "llama"

@@ -224,7 +224,7 @@ def test_another_seed_is_another_trajectory(inputs, uninterrupted, tmp_path):
 
 
 def test_two_trainings_on_one_checkpoint_folder(inputs, tmp_path):
-    from lens_impl.train import locked
+    from lens_impl.checkpoints import locked
 
     command = train_command(inputs, tmp_path / "run")
     checkpoints_of(command).mkdir(parents=True)

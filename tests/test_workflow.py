@@ -53,14 +53,14 @@ fi
 class Project:
     """A copy of all that Snakemake reads, in a folder of its own."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, profile: str = "workflow/profiles/local"):
+        self.folder, self.profile = folder, profile
 
     def snakemake(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of one call."""
         path = f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
-        command = ["snakemake", "--profile", "workflow/profiles/local", *arguments]
+        command = ["snakemake", "--profile", self.profile, *arguments]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -93,6 +93,7 @@ def copy_project(folder: Path) -> Project:
     # Conda files stand in the job's record, and are not used.
     shutil.copytree(ROOT / "envs", folder / "envs")
     shutil.copy(ROOT / "Snakefile", folder)
+    shutil.copy(ROOT / "slurm", folder, follow_symlinks=False)
     (folder / "results").mkdir()
     fake = folder / "bin" / "python"
     fake.parent.mkdir()

@@ -11,15 +11,15 @@ import argparse
 from pathlib import Path
 
 from lens_impl.errors import UserError, run_cli
+from lens_impl.files import write_text
 
-# Qwen2.5's format with the system message of Qwen2.5-Math's own evaluation.
-_QWEN = r"""
-{{- "<|im_start|>system\n" }}
-{{- "Please reason step by step, and put your final answer within \\boxed{}.<|im_end|>\n" }}
+# Qwen2.5's format with its default system message.
+_QWEN = """
+{{- "<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n" }}
 {%- for message in messages %}
-    {{- "<|im_start|>" + message["role"] + "\n" + message["content"] + "<|im_end|>\n" }}
+    {{- "<|im_start|>" + message["role"] + "\\n" + message["content"] + "<|im_end|>\\n" }}
 {%- endfor %}
-{%- if add_generation_prompt %}{{- "<|im_start|>assistant\n" }}{%- endif %}
+{%- if add_generation_prompt %}{{- "<|im_start|>assistant\\n" }}{%- endif %}
 """
 # Nothing but the text, behind the beginning-of-text token where the tokenizer has one.
 _PLAIN = """
@@ -60,12 +60,15 @@ def chat_template(name: str, own: str | None) -> str:
 
 
 def apply_template(folder: Path, name: str) -> None:
-    """Give the tokenizer in a model's folder a named template."""
+    """Give the tokenizer in a model's folder a named template.
+
+    The one new file goes before what tokenizer_config.json says. It replaces a link and leaves what
+    the link leads to: the hub's cache belongs to others too.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = chat_template(name, tokenizer.chat_template)
-    tokenizer.save_pretrained(folder)
+    own = AutoTokenizer.from_pretrained(folder).chat_template
+    write_text(folder / "chat_template.jinja", chat_template(name, own))
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import torch
 import transfer_queue as tq
 from tensordict import NonTensorStack, TensorDict
 from verl.single_controller.base.decorator import Dispatch, register
+from verl.utils.device import get_device_name
 from verl.workers.engine_workers import ActorRolloutRefWorker
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.llm_server import LLMServerManager
@@ -48,7 +49,8 @@ class HFRollout(BaseRollout):
 
         self.model = AutoModelForCausalLM.from_pretrained(
             self.model_config.local_path, dtype=torch.float32, attn_implementation="sdpa"
-        ).eval()
+        )
+        self.model.eval().to(torch.device(get_device_name()))
         self.tokenizer = self.model_config.tokenizer
 
     async def resume(self, tags: list[str]) -> None:

@@ -11,6 +11,9 @@ import threading
 import time
 from pathlib import Path
 
+from lens_impl.ray_cluster import JOIN_SECONDS
+from lens_impl.verl_plugin import stopping
+
 
 def exit_with_parent() -> None:
     """End this process when the one that started it is gone, however it went."""
@@ -24,20 +27,37 @@ def exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main() -> None:
-    exit_with_parent()
-    request = json.loads(Path(sys.argv[1]).read_text())
+def start_ray(address: str, nodes: int, cpus: int, gpus: int) -> None:
+    """Start Ray here (address `local`), or join the cluster at `address` when all its nodes are."""
     import ray
 
-    # Ray starts its processes while this one goes on with its imports.
-    ray.init(
-        address="local",
-        num_cpus=request["ray_cpus"],
-        num_gpus=request["ray_gpus"],
-        include_dashboard=False,
-        configure_logging=False,
-        log_to_driver=True,
-    )
+    quiet = {"configure_logging": False, "log_to_driver": True}
+    if address == "local":
+        # Ray starts its processes while this one goes on with its imports.
+        here = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
+        ray.init(address="local", **here, **quiet)
+        return
+    deadline = time.monotonic() + JOIN_SECONDS
+    while True:
+        try:
+            ray.init(address=address, **quiet)
+            break
+        except ConnectionError:
+            # Its head is about to start.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+    while (alive := sum(node["Alive"] for node in ray.nodes())) < nodes:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{alive} of {nodes} nodes joined Ray in {JOIN_SECONDS:.0f} s")
+        time.sleep(0.5)
+
+
+def main() -> None:
+    stopping.listen()
+    exit_with_parent()
+    request = json.loads(Path(sys.argv[1]).read_text())
+    start_ray(**request["ray"])
     from hydra import compose, initialize_config_module
     from verl.utils.config import validate_config
 
@@ -48,6 +68,8 @@ def main() -> None:
     from lens_impl.verl_plugin.trainer import LensTaskRunner
 
     LensTaskRunner().run(config)
+    import ray
+
     ray.shutdown()
 
 

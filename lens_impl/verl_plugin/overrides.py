@@ -27,7 +27,8 @@ def verl_overrides(
     """Hydra overrides for `verl.trainer.main_ppo`'s configuration.
 
     settings: what decides the trajectory; schedule: how long, how often validated and saved
-    (`lens_impl.experiments.settings` and `.schedule`). resume_step: a checkpoint's step, or None.
+    (`lens_impl.experiments.settings` and `.schedule`), and `gpu`, what fits into GPUs
+    (`train.gpu` of the configuration). resume_step: a checkpoint's step, or None.
     """
     method = dict(settings["advantage"])
     training = {key: method.pop(key) for key in TRAINING_OPTIONS if key in method}
@@ -36,8 +37,8 @@ def verl_overrides(
         **_actor(settings),
         **_loss(settings, training),
         **_rollout(settings, schedule),
-        **_trainer(schedule, paths, resume_step),
-        **(_cpu(settings) if settings["device"] == "cpu" else _cuda()),
+        **_trainer(settings, schedule, paths, resume_step),
+        **(_cpu(settings) if settings["device"] == "cpu" else _cuda(settings, schedule["gpu"])),
         "algorithm.adv_estimator": "grpo",
         # "We do not add any KL regularization following common practices" (section 6).
         "algorithm.use_kl_in_reward": False,
@@ -124,7 +125,6 @@ def _rollout(settings: dict, schedule: dict) -> dict:
         # "We set temperature and top-p to 1.0 during both training and evaluation" (D.1).
         f"{rollout}.temperature": settings["temperature"],
         f"{rollout}.top_p": settings["top_p"],
-        f"{rollout}.tensor_model_parallel_size": 1,
         f"{rollout}.calculate_log_probs": True,
         f"{rollout}.val_kwargs.n": schedule["validation"]["n"],
         f"{rollout}.val_kwargs.do_sample": True,
@@ -133,7 +133,7 @@ def _rollout(settings: dict, schedule: dict) -> dict:
     }
 
 
-def _trainer(schedule: dict, paths: Paths, resume_step: int | None) -> dict:
+def _trainer(settings: dict, schedule: dict, paths: Paths, resume_step: int | None) -> dict:
     resume = {"trainer.resume_mode": "disable"}
     if resume_step is not None:
         resume = {
@@ -143,8 +143,8 @@ def _trainer(schedule: dict, paths: Paths, resume_step: int | None) -> dict:
     return {
         "actor_rollout_ref.model.path": paths.model,
         "trainer.v1.trainer_mode": "lens",
-        "trainer.n_gpus_per_node": 1,
-        "trainer.nnodes": 1,
+        "trainer.n_gpus_per_node": settings.get("gpus_per_node", 1),
+        "trainer.nnodes": settings.get("nodes", 1),
         "trainer.logger": ["console"],
         "trainer.project_name": "lens",
         "trainer.experiment_name": "lens",
@@ -162,7 +162,8 @@ def _trainer(schedule: dict, paths: Paths, resume_step: int | None) -> dict:
 def _cpu(settings: dict) -> dict:
     """Engine `hf` on the CPU platform: float32, no fused or compiled kernels, few processes."""
     actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
-    rows = settings["prompts_per_update"] * settings["group_size"]
+    ranks = settings.get("nodes", 1) * settings.get("gpus_per_node", 1)
+    rows = settings["prompts_per_update"] * settings["group_size"] // ranks
     return {
         "trainer.device": "cpu",
         "actor_rollout_ref.model.use_remove_padding": False,
@@ -174,6 +175,7 @@ def _cpu(settings: dict) -> dict:
         f"{actor}.fsdp_config.dtype": "float32",
         f"+{actor}.fsdp_config.mixed_precision.param_dtype": "fp32",
         f"{rollout}.dtype": "float32",
+        f"{rollout}.tensor_model_parallel_size": 1,
         f"{rollout}.log_prob_micro_batch_size_per_gpu": rows,
         f"{rollout}.free_cache_engine": False,
         f"{rollout}.load_format": "auto",
@@ -184,15 +186,41 @@ def _cpu(settings: dict) -> dict:
     }
 
 
-def _cuda() -> dict:
-    """vLLM rollouts, bf16, verl's own kernels; the reward through verl's reward workers."""
+def _cuda(settings: dict, gpu: dict) -> dict:
+    """FSDP2 in bf16 over float32 weights, and sequences packed up to a budget of tokens.
+
+    The float32 weights matter: an update of 1e-6 is below the resolution of bf16.
+    """
+    actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+    longest = settings["max_prompt_tokens"] + settings["max_response_tokens"]
+    # A budget below one sequence is an error of verl's, whatever the memory.
+    tokens = max(gpu["tokens_per_gpu"], longest)
     return {
         "trainer.device": "cuda",
-        "actor_rollout_ref.actor.use_dynamic_bsz": True,
-        "actor_rollout_ref.rollout.free_cache_engine": True,
-        "actor_rollout_ref.rollout.load_format": "auto",
+        "actor_rollout_ref.model.use_remove_padding": True,
+        "actor_rollout_ref.model.enable_gradient_checkpointing": True,
+        "+actor_rollout_ref.model.override_config.attn_implementation": gpu["attention"],
+        f"{actor}.use_dynamic_bsz": True,
+        f"{actor}.ppo_max_token_len_per_gpu": tokens,
+        f"{actor}.fsdp_config.model_dtype": "fp32",
+        f"{actor}.fsdp_config.dtype": "bfloat16",
+        f"{actor}.fsdp_config.param_offload": gpu["offload"],
+        f"{actor}.fsdp_config.optimizer_offload": gpu["offload"],
+        # Logits of 128,256 tokens in float32 are the largest tensor of an 8B model's pass.
+        f"{actor}.fsdp_config.entropy_from_logits_with_chunking": True,
+        f"{rollout}.dtype": "bfloat16",
+        f"{rollout}.tensor_model_parallel_size": gpu["tensor_parallel"],
+        f"{rollout}.gpu_memory_utilization": gpu["vllm_memory"],
+        f"{rollout}.max_model_len": longest,
+        f"{rollout}.max_num_batched_tokens": max(8192, longest),
+        f"{rollout}.log_prob_use_dynamic_bsz": True,
+        f"{rollout}.log_prob_max_token_len_per_gpu": 2 * tokens,
+        f"{rollout}.free_cache_engine": True,
+        f"{rollout}.load_format": "auto",
         "reward.custom_reward_function.path": Path(__file__).with_name("reward.py"),
         "reward.custom_reward_function.name": "compute_score",
+        # The engine `hf` grades in the trainer's process.
+        **({"reward.num_workers": 0} if settings["engine"] == "hf" else {}),
     }
 
 

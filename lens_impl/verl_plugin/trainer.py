@@ -35,6 +35,7 @@ from verl.workers.utils.padding import response_to_nested
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.diagnostics import step_diagnostics
 from lens_impl.files import write_json, write_parquet
+from lens_impl.verl_plugin import stopping
 from lens_impl.verl_plugin.hf_rollout import (
     BatchedRollout,
     HFActorRolloutRefWorker,
@@ -88,6 +89,9 @@ class LensTrainer(PPOTrainerSync):
         super().on_init_end()
         # What verl's workers were given, after all that verl itself changes.
         resolved = OmegaConf.to_container(self.config, resolve=True)
+        # Where this attempt resumed is no property of the training.
+        for key in ("resume_mode", "resume_from_path"):
+            resolved["trainer"].pop(key)
         write_json(self.folder / "verl_config.json", resolved)
         # A resumed run has validated this step already.
         self.config.trainer.val_before_train &= self.global_steps == 0
@@ -219,10 +223,14 @@ class LensTrainer(PPOTrainerSync):
 
     def _compute_metrics(self, batch, metrics, timing_raw, global_steps, epoch):
         self._write_metrics(metrics, timing_raw)
-        if getattr(self, "checkpoint_due", False):
+        stop = stopping.requested()
+        if stop or getattr(self, "checkpoint_due", False):
             self.checkpoint_due = False
             super()._save_checkpoint()
             self._mark_checkpoint()
+        if stop:
+            # Ends the loop of verl's fit() after this step.
+            self.total_training_steps = self.global_steps
 
     def _write_metrics(self, metrics: dict, timing_raw: dict) -> None:
         seconds = {name: timing_raw[key] for name, key in PHASES.items() if key in timing_raw}

@@ -1,0 +1,14 @@
+"""A request to stop, from the supervisor to the trainer: SIGUSR1 to verl's process."""
+
+import signal
+import threading
+
+_requested = threading.Event()
+
+
+def listen() -> None:
+    signal.signal(signal.SIGUSR1, lambda *_: _requested.set())
+
+
+def requested() -> bool:
+    return _requested.is_set()

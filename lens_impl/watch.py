@@ -1,0 +1,52 @@
+"""A training that goes on, as its supervisor shows it."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROGRESS_SECONDS = 15.0
+MIRROR_SECONDS = 20.0
+
+
+class Watch:
+    """Follows metrics.jsonl: prints a progress line a while and mirrors to MLflow."""
+
+    def __init__(self, run: str, folder: Path, steps: int, mirror: Callable[[], str | None]):
+        self.run, self.steps, self.mirror = run, steps, mirror
+        self.metrics = folder / "metrics.jsonl"
+        self.offset = self.metrics.stat().st_size if self.metrics.exists() else 0
+        self.first: tuple[float, int] | None = None
+        self.printed = self.mirrored = time.monotonic()
+
+    def look(self) -> None:
+        """Show the newest line, if there is one and the last was shown long enough ago."""
+        if not self.metrics.exists():
+            return
+        with open(self.metrics) as lines:
+            lines.seek(self.offset)
+            new = [json.loads(line) for line in lines.readlines() if line.endswith("\n")]
+        if not new:
+            return
+        now, line = time.monotonic(), new[-1]
+        self.first = self.first or (now, line["step"])
+        if now - self.printed > PROGRESS_SECONDS or line["step"] == self.steps:
+            self.offset = self.metrics.stat().st_size
+            self.printed = now
+            self._print(now, line)
+        if now - self.mirrored > MIRROR_SECONDS:
+            self.mirrored = now
+            self.mirror()
+
+    def _print(self, now: float, line: dict) -> None:
+        started, first_step = self.first
+        seconds = line["seconds"]["step"]
+        if line["step"] > first_step:
+            seconds = (now - started) / (line["step"] - first_step)
+        left = (self.steps - line["step"]) * seconds
+        print(
+            f"{self.run}  step {line['step']}/{self.steps}  reward {line['reward']:.3f}  "
+            f"all-wrong groups {line['groups_all_wrong']:.0%}  {seconds:.1f} s/step  "
+            f"{int(left // 60)}:{int(left % 60):02} left",
+            flush=True,
+        )
