@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from lens_impl.data.prompts import prompt_ids
 from lens_impl.files import stable_hash
 from lens_impl.grading import grade_many
 from lens_impl.passk import pass_at_k
