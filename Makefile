@@ -6,7 +6,8 @@
 # make methods      every method once, on one mix and seed, side by side
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
-# make test, test-fast, check    tests, those without real workflows, format and lint
+# make test         all tests that need no Slurm and no GPU
+# make test-fast, check    those without real workflows; format and lint
 # make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
 # make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
 # make lock         solve the requirement lists again (needs uv)
@@ -95,7 +96,7 @@ venv: .venv/.installed
 # Two at a time, a file's tests in one process: trainings and workflows are shared by a file.
 PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: venv
-	$(IN_VENV) $(PYTEST) --durations 25
+	$(IN_VENV) $(PYTEST) -m "not slurm" --durations 25
 
 test-fast: venv
 	$(IN_VENV) $(PYTEST) -m "not slow"
