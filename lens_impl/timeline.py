@@ -1,7 +1,7 @@
 """When each job of a scale ran, what the workflow waited for, and a Gantt chart of it.
 
 Start, end and inputs of a job are in Snakemake's own records (.snakemake/metadata: a JSON file for
-each output, named by the base64 of its path); seconds and memory are in results/<scale>/benchmarks/,
+each output, named by the base64 of its path), seconds and memory in results/<scale>/benchmarks/,
 under the name that the job's log has. On a cluster a job starts when it is submitted: what comes
 before its measured seconds is drawn light.
 """
