@@ -41,6 +41,13 @@ def base_name(model: str) -> str:
     return f"{model}_base"
 
 
+def evaluated(config: dict) -> list[str]:
+    """The names under which something is evaluated: base models, then trainings."""
+    trained = runs(config)
+    bases = dict.fromkeys(base_name(run.model) for run in trained)
+    return [*bases, *(run.name for run in trained)]
+
+
 def models_from(config: dict, source: str) -> str:
     """A pattern of the names of the models that have this source; without any, one of no name."""
     names = [name for name, model in config["models"].items() if model["source"] == source]
@@ -201,7 +208,7 @@ def main() -> None:
         from lens_impl.timeline import write_timeline
 
         out = arguments.out or Path("results", config["scale"])
-        print(write_timeline(Path(), config["scale"], out))
+        print(write_timeline(Path(), config["scale"], evaluated(config), out))
         print(f"\nchart  {out / 'timeline.png'}, {out / 'timeline.pdf'}")
     else:
         print(f"results/{config['scale']}/runs/{find(config, arguments.run).name}/manifest.json")

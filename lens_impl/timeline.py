@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from graphlib import TopologicalSorter
@@ -53,9 +54,11 @@ class Job:
         return self.end - self.start
 
 
-def read_jobs(root: Path, scale: str) -> list[Job]:
+def read_jobs(root: Path, scale: str, runs: Collection[str]) -> list[Job]:
     """The jobs that made results/<scale>/ of the project at `root`, by start.
 
+    runs: names of trainings and base models; jobs of others, from experiments of another time, are
+    left out.
     UserError where Snakemake has kept no record of any.
     """
     results = f"results/{scale}/"
@@ -63,6 +66,9 @@ def read_jobs(root: Path, scale: str) -> list[Job]:
     producer: dict[str, str] = {}
     for output, record in _records(root / ".snakemake" / "metadata"):
         if not output.startswith(results) or not record.get("starttime") or not record["log"]:
+            continue
+        folder, _, inside = output.removeprefix(results).partition("/")
+        if folder == "runs" and inside.split("/")[0] not in runs:
             continue
         name = record["log"][0].removeprefix(f"{results}logs/").removesuffix(".log")
         producer[output] = name
@@ -89,7 +95,7 @@ def read_jobs(root: Path, scale: str) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.start, job.name))
 
 
-def _records(folder: Path):
+def _records(folder: Path) -> Iterator[tuple[str, dict]]:
     """(output, record) of every output; the name of a long one is split into folders."""
     for file in folder.rglob("*") if folder.is_dir() else []:
         if file.is_file():
@@ -260,11 +266,11 @@ def _label(ax, job: Job, y: float, wall: float) -> None:
         ax.text(middle, y, text, ha="center", va="center", color="white", fontsize=LABEL_POINTS)
 
 
-def write_timeline(root: Path, scale: str, out: Path) -> str:
+def write_timeline(root: Path, scale: str, runs: Collection[str], out: Path) -> str:
     """Write timeline.pdf and timeline.png into `out`; the report's text."""
     from lens_impl.figure_style import context
 
-    jobs = read_jobs(root, scale)
+    jobs = read_jobs(root, scale, runs)
     with context():
         figure = gantt(jobs, scale)
         for suffix in ("pdf", "png"):

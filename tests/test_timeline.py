@@ -95,7 +95,8 @@ def project(tmp_path):
     record(tmp_path, "results/tiny/late", starttime=10.0, endtime=19.0, **log)
     record(tmp_path, "results/other/late", starttime=1.0, endtime=2.0, **log)
     record(tmp_path, "results/tiny/begun", starttime=None, endtime=None, **log)
-    long = "results/tiny/" + "x" * 400
+    record(tmp_path, "results/tiny/runs/other/f", starttime=1.0, endtime=9.0, **log)
+    long = "results/tiny/runs/a/" + "x" * 400
     log = {"log": ["results/tiny/logs/train/a.log"], "rule": "train"}
     needs = {"input": ["results/tiny/late", "config/paper.yaml"]}
     record(tmp_path, long, starttime=20.0, endtime=30.0, **log, **needs)
@@ -106,7 +107,7 @@ def project(tmp_path):
 
 
 def test_records_of_outputs_become_jobs(project):
-    make, train = timeline.read_jobs(project, "tiny")
+    make, train = timeline.read_jobs(project, "tiny", ["a"])
     assert make == Job("make", "make", 10.0, 19.0)
     assert train == Job("train/a", "train", 20.0, 30.0, ("make",), 8.5, 123.4)
 
@@ -114,7 +115,7 @@ def test_records_of_outputs_become_jobs(project):
 def test_memory_of_a_job_that_was_too_short_to_look_at(project):
     benchmark = project / "results" / "tiny" / "benchmarks" / "train" / "a.tsv"
     benchmark.write_text("s\th:m:s\tmax_rss\n0.01\t0:00:00\tNA\n")
-    job = timeline.read_jobs(project, "tiny")[1]
+    job = timeline.read_jobs(project, "tiny", ["a"])[1]
     assert (job.measured, job.memory) == (0.01, None)
 
 
@@ -122,15 +123,17 @@ def test_memory_of_a_job_that_was_too_short_to_look_at(project):
 def test_nothing_recorded_is_told(tmp_path, project, scale):
     root = project / "empty" if scale == "tiny" else project
     with pytest.raises(UserError, match=f"no record.*make reproduce SCALE={scale}"):
-        timeline.read_jobs(root, scale)
+        timeline.read_jobs(root, scale, [])
 
 
 def test_chart(project):
-    text = timeline.write_timeline(project, "tiny", project / "out")
+    text = timeline.write_timeline(project, "tiny", ["a"], project / "out")
     assert (project / "out" / "timeline.png").read_bytes().startswith(b"\x89PNG")
     assert (project / "out" / "timeline.pdf").read_bytes().startswith(b"%PDF")
     assert "2 jobs in 0:20" in text
-    labels = timeline.gantt(timeline.read_jobs(project, "tiny"), "tiny").axes[0].get_yticklabels()
+    labels = (
+        timeline.gantt(timeline.read_jobs(project, "tiny", ["a"]), "tiny").axes[0].get_yticklabels()
+    )
     assert [label.get_text() for label in labels] == ["make", "train"]
 
 
@@ -157,7 +160,7 @@ def test_records_of_a_real_snakemake(tmp_path):
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
     subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
-    first, second = timeline.read_jobs(tmp_path, "tiny")
+    first, second = timeline.read_jobs(tmp_path, "tiny", [])
     assert (first.name, first.needs) == ("first", ())
     assert (second.name, second.needs) == ("second/b", ("first",))
     assert first.start < first.end <= second.start < second.end
