@@ -16,6 +16,7 @@ from math import log
 from pathlib import Path
 from statistics import median
 
+from lens_impl import configuration, experiments
 from lens_impl.display import grid
 from lens_impl.example import processor
 from lens_impl.files import write_json, write_text
@@ -84,6 +85,24 @@ def command_seconds(
     return seconds
 
 
+def train(results: Path, folder: Path, schedule: dict) -> Path:
+    """The checkpoint folder of a verl training: the first of the tiny scale, another schedule."""
+    config = configuration.load("tiny", ROOT)
+    run = experiments.runs(config)[0]
+    checkpoints = folder / "checkpoints"
+    command_seconds(
+        *(sys.executable, "-m", "lens_impl.train", "--gpu", "{}"),
+        *("--config", json.dumps(experiments.settings(config, run))),
+        *("--schedule", json.dumps(experiments.schedule(config) | schedule)),
+        *("--train", results / "data" / f"{run.mix}.parquet"),
+        *("--validation", results / "data" / "eval_math.parquet"),
+        *("--model", results / "models" / run.model, "--run-dir", folder / "run"),
+        *("--checkpoints", checkpoints, "--experiment", "bench"),
+        *("--tracking-uri", f"sqlite:///{folder}/mlflow.db"),
+    )
+    return checkpoints
+
+
 def extra_memory(way: Callable[[], object]) -> float:
     """MiB by which this process grows at most during a call, its result included (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts over
@@ -125,10 +144,6 @@ def write(name: str, about: str, goals: list[Goal], tables: list[Table]) -> None
     write_json(RESULTS / f"{name}.json", result)
     write_text(RESULTS / f"{name}.md", page(result))
     print(page(result))
-
-
-def read(name: str) -> dict:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def page(result: dict) -> str:

@@ -8,17 +8,14 @@ those of a trivial Snakefile of as many jobs, so that what else the machine does
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
-from common import ROOT, Goal, Table, command_seconds, write
+from common import ROOT, Goal, Table, command_seconds, train, write
 from dag import TRIVIAL, dry_run
-
-from lens_impl import configuration, experiments
 
 PARTS = {
     "Python": "pass",
@@ -42,20 +39,8 @@ rule make:
 
 def start(results: Path, folder: Path) -> list[float]:
     """Seconds of the phases of one training of one step."""
-    config = configuration.load("tiny", ROOT)
-    run = experiments.runs(config)[0]
-    schedule = experiments.schedule(config) | {"steps": 1, "validate_every": 1, "dump_every": 0}
-    checkpoints = folder / "checkpoints"
     before = time.time()
-    command_seconds(
-        *(sys.executable, "-m", "lens_impl.train", "--gpu", "{}"),
-        *("--config", json.dumps(experiments.settings(config, run))),
-        *("--schedule", json.dumps(schedule), "--model", results / "models" / run.model),
-        *("--train", results / "data" / f"{run.mix}.parquet"),
-        *("--validation", results / "data" / "eval_math.parquet"),
-        *("--run-dir", folder / "run", "--checkpoints", checkpoints, "--experiment", "bench"),
-        *("--tracking-uri", f"sqlite:///{folder}/mlflow.db"),
-    )
+    checkpoints = train(results, folder, {"steps": 1, "validate_every": 1, "dump_every": 0})
     after = time.time()
     marks = ["request.json", "verl_config.json", "validation/step_0.parquet", "metrics.jsonl"]
     times = [before, *((checkpoints / mark).stat().st_mtime for mark in marks), after]
