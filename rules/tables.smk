@@ -23,6 +23,7 @@ rule table1:
             "results/<scale>/tables/table1.md",
             caption="../workflow/report/table1.rst",
             category="Tables",
+            labels={"shows": "Table 1: Pass@k, MATH + DAPO"},
         ),
     log:
         "results/<scale>/logs/table1.log",
@@ -67,6 +68,7 @@ use rule table1 as table2 with:
             "results/<scale>/tables/table2.md",
             caption="../workflow/report/table2.rst",
             category="Tables",
+            labels={"shows": "Table 2: ablation"},
         ),
     log:
         "results/<scale>/logs/table2.log",
@@ -91,6 +93,7 @@ use rule table1 as table3 with:
             "results/<scale>/tables/table3.md",
             caption="../workflow/report/table3.rst",
             category="Tables",
+            labels={"shows": "Table 3: Pass@k, MATH + NuminaMath"},
         ),
     log:
         "results/<scale>/logs/table3.log",
@@ -114,6 +117,7 @@ rule effects:
             "results/<scale>/tables/effects.md",
             caption="../workflow/report/effects.rst",
             category="Tables",
+            labels={"shows": "Gains by level and subject"},
         ),
     log:
         "results/<scale>/logs/effects.log",
@@ -178,6 +182,7 @@ rule write_summary:
             "results/<scale>/summary.md",
             caption="../workflow/report/summary.rst",
             category="Summary",
+            labels={"shows": "Summary"},
         ),
     log:
         "results/<scale>/logs/write_summary.log",
@@ -245,6 +250,10 @@ rule method_table:
 
 
 rule methods:
-    """The table of all methods; not a part of `all`."""
+    """The table of all methods, and what the notebooks show of them; not a part of `all`."""
     input:
         rules.method_table.output,
+        expand(
+            "results/<scale>/runs/{run}/rollouts.parquet",
+            run=[run.name for run in RUNS],
+        ),
