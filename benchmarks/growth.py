@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import matplotlib
@@ -36,6 +37,7 @@ from lens_impl.statistics import paired_difference
 
 LIMIT, POINTS, SECONDS = 1.1, 7, 1.0
 Work = Callable[[], object]
+_fresh = count(1)  # numbers that no answer had before, in any size
 
 
 def problems_config(**sizes: int) -> dict:
@@ -55,12 +57,15 @@ def mix_prompts(rows: int, folder: Path) -> Work:
 
 
 def grading(responses: int, folder: Path) -> Work:
-    # Fractions with one answer each: neither the short way for integers nor the cache helps.
-    golds = [rf"\frac{{{i + 1}}}{{{i + 2}}}" for i in range(responses)]
-    answers = [
-        rf"So the answer is \boxed{{\frac{{{i + 1}}}{{{i + 3}}}}}." for i in range(responses)
-    ]
-    return partial(grade_many, golds, answers)
+    grade_many(["1/2"], [r"\boxed{1/3}"])  # starts the workers
+
+    def work() -> None:
+        # Fractions that were never seen: neither the short way for integers nor the cache helps.
+        numbers = [next(_fresh) for _ in range(responses)]
+        golds = [rf"\frac{{{n}}}{{{n + 1}}}" for n in numbers]
+        grade_many(golds, [rf"So it is \boxed{{\frac{{{n}}}{{{n + 2}}}}}." for n in numbers])
+
+    return work
 
 
 def advantages(responses: int, folder: Path) -> Work:

@@ -1,6 +1,6 @@
 """Puts the goals of benchmarks/results/*.json into docs/performance.md, between its two marks.
 
-    python benchmarks/page.py
+python benchmarks/page.py
 """
 
 import json
@@ -12,7 +12,14 @@ from lens_impl.files import write_text
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- made by `make bench` -->", "<!-- end of what `make bench` makes -->"
-ORDER = ("advantages", "step", "startup", "grading_repeated", "grading_distinct", "grading_training")
+ORDER = (
+    "advantages",
+    "step",
+    "startup",
+    "grading_repeated",
+    "grading_distinct",
+    "grading_training",
+)
 ORDER += ("passk", "growth", "main_job")
 
 

@@ -123,7 +123,7 @@ class RolloutBatch:
         """[B] int64, tokens of each response."""
         # The sum of a whole mask would first make it eight times as large.
         chunks = self.response_mask.split(_rows_at_once(self.response_mask))
-        return torch.cat([chunk.sum(1) for chunk in chunks])
+        return torch.cat([chunk.sum(1, dtype=torch.int32) for chunk in chunks]).long()
 
 
 def group_sum(values: Tensor, batch: RolloutBatch) -> Tensor:
