@@ -9,6 +9,7 @@
 # make test         all tests that need no Slurm and no GPU
 # make test-fast, check    those without real workflows; format and lint
 # make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
+# make bench        all benchmarks but gpu-check, in turn; goes to docs/performance.md
 # make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
 # make lock         solve the requirement lists again (needs uv)
 # make clean        delete the results of one scale
@@ -33,7 +34,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	exit $$status; }
 
 .PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
-	slurm-test gpu-check lock clean
+	slurm-test bench venv-trl gpu-check lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -114,6 +115,35 @@ slurm-test: venv
 	fi; \
 	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py
 
+# One after another: two at once would measure each other. Grading is of real rows and needs them.
+# `reproduce` comes first, since the main job is measured by what it left.
+BENCH := $(IN_VENV) python benchmarks
+bench: venv venv-trl reproduce
+	@$(BENCH)/advantages.py
+	@$(BENCH)/passk.py
+	@$(BENCH)/startup.py
+	@$(BENCH)/step.py
+	@$(BENCH)/growth.py
+	@if [ -n "$$LENS_REAL_DATA" ]; then \
+		for kind in repeated distinct training; do \
+			$(BENCH)/grading_throughput.py --kind $$kind --problems 500 --part 1000 || exit; \
+		done; \
+	else \
+		echo "Grading is not measured: LENS_REAL_DATA names no folder of real rows."; \
+	fi
+	@$(BENCH)/main_job.py
+	@$(BENCH)/page.py
+	@echo "docs/performance.md, benchmarks/results/"
+
+# What the training step is measured against, in an environment of its own.
+venv-trl: .venv-trl/.installed
+
+.venv-trl/.installed: envs/trl.txt
+	@echo "Installing TRL into .venv-trl: some minutes, about 1 GB."
+	@$(PYTHON) -m venv .venv-trl
+	@.venv-trl/bin/python -m pip install --quiet --requirement envs/trl.txt
+	@touch $@
+
 # Not `venv`, whose torch is for processors: an environment of envs/train_gpu.txt must be active.
 gpu-check:
 	@python benchmarks/gpu_check.py
@@ -135,6 +165,9 @@ lock:
 	rm envs/solved.txt
 	$(COMPILE) envs/core.in --constraints envs/train_cpu.txt --output-file envs/core.txt
 	$(COMPILE) envs/train_gpu.in --output-file envs/train_gpu.txt
+	$(COMPILE) envs/trl.in --constraints envs/train_cpu.txt --output-file envs/solved.txt
+	grep -vE '^(nvidia-|cuda-|triton)' envs/solved.txt > envs/trl.txt
+	rm envs/solved.txt
 
 clean:
 	rm -rf $(RESULTS)

@@ -46,6 +46,7 @@ def prepare(folder: Path, config: dict) -> None:
     sizes = json.dumps(config["data"]["mixes"]["math-dapo"])
     mix = ("--mix", "math-dapo", "--sizes", sizes, "--evaluation-sets", '["math"]', "--seed", 0)
     mix += ("--languages", '["en"]', "--report", folder / "mix.report.json")
+    mix += ("--out-md", folder / "mix.card.md")
     call("lens_impl.data.prepare", "mix", *mix, "--raw", raw, "--out", folder / "mix.parquet")
     evaluation = ("--set", "math", "--raw", raw, "--out", folder / "eval.parquet")
     call("lens_impl.data.prepare", "evaluation", *evaluation)
