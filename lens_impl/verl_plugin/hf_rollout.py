@@ -2,11 +2,12 @@
 
 verl's stock path sends each sample through an agent-loop coroutine to an inference server. Here
 one call per rank samples the whole batch (`lens_impl.generation`), rewards come from the one
-grader, and the results enter the TransferQueue in one put, in the order of the data loader. The
-order and the random numbers of a step are then functions of seed, step and problem alone.
+grader, and the results are told to the replay buffer in the order of the data loader. The order and
+the random numbers of a step are then functions of seed, step and problem alone.
 
-Deviation from verl's agent loop: single-turn text only; no inference server, so no request ids,
-pre-emption counts or partial rollouts.
+Deviations from verl's agent loop: single-turn text only; no inference server, so no request ids,
+pre-emption counts or partial rollouts; the completions of a training step stay in this process,
+which is the trainer's, and do not pass through the TransferQueue.
 """
 
 import time
@@ -119,6 +120,7 @@ class BatchedRollout:
         self.tokenizer = tokenizer
         self.seconds: dict[str, float] = {}
         self.step, self.call = 0, 0  # the training step, and which of its calls this is
+        self.rows: dict[str, dict] = {}  # completions by key that the trainer has not taken
 
     def generate_sequences(self, batch: TensorDict) -> None:
         """Sample, grade and store rollout.n completions for each prompt of the batch."""
@@ -181,66 +183,30 @@ class BatchedRollout:
         return compute_scores([row for row, _ in rows], texts)
 
     def _store(self, rows, prompts, completions, scores, step, partition) -> None:
-        """What the trainer reads of AgentLoopWorkerTQ's fields and tags, and no more of them.
-
-        Each non-tensor column costs the actor more than the forward pass of a tiny model, at
-        every fetch of the batch; validation alone needs some.
-        """
-        tensors = {
-            name: []
-            for name in (
-                "prompts",
-                "responses",
-                "input_ids",
-                "position_ids",
-                "response_mask",
-                "loss_mask",
-                "rollout_log_probs",
-                "rm_scores",
-            )
-        }
+        """Tell the replay buffer of the completions, and keep what the trainer will take."""
         keys, tags = [], []
         for (row, index), completion, score in zip(rows, completions, scores, strict=True):
-            prompt = torch.tensor(prompts[row["uid"]])
-            response = torch.tensor(completion.token_ids)
-            input_ids = torch.cat([prompt, response])
-            mask = torch.ones_like(response)
-            rm_scores = torch.zeros(len(response))
-            rm_scores[-1] = score["score"]
-            tensors["prompts"].append(prompt)
-            tensors["responses"].append(response)
-            tensors["input_ids"].append(input_ids)
-            tensors["position_ids"].append(torch.arange(len(input_ids)))
-            tensors["response_mask"].append(mask)
-            tensors["loss_mask"].append(mask)
-            tensors["rollout_log_probs"].append(torch.tensor(completion.log_probs))
-            tensors["rm_scores"].append(rm_scores)
+            prompt, response = prompts[row["uid"]], completion.token_ids
             keys.append(f"{row['uid']}_{index}_0")
             tags.append(
                 {
                     "status": "success",
                     "prompt_len": len(prompt),
                     "response_len": len(response),
-                    "seq_len": len(input_ids),
+                    "seq_len": len(prompt) + len(response),
                     "global_steps": step,
                     "min_global_steps": step - 1,
                     "max_global_steps": step - 1,
                 }
             )
+            if partition == "train":
+                self.rows[keys[-1]] = _columns(prompt, completion, score["score"], row["index"])
+        # The reward alone, which the filter of dynamic sampling reads.
         fields: dict[str, Any] = {
-            name: torch.nested.as_nested_tensor(values, layout=torch.jagged)
-            for name, values in tensors.items()
+            "rm_scores": torch.tensor([[score["score"]] for score in scores], dtype=torch.float32)
         }
         if partition == "val":
-            fields = {name: fields[name] for name in ("prompts", "responses", "rm_scores")}
-            for name in ("uid", "data_source", "reward_model"):
-                fields[name] = NonTensorStack(*[row[name] for row, _ in rows])
-            fields["num_turns"] = torch.full((len(rows),), 2)
-            fields["extra_fields"] = NonTensorStack(
-                *[{"reward_extra_info": score} for score in scores]
-            )
-        else:
-            fields["index"] = torch.tensor([int(row["index"]) for row, _ in rows])
+            fields |= _validation_columns(rows, prompts, completions, scores)
         tq.kv_batch_put(
             keys=keys,
             partition_id=partition,
@@ -251,6 +217,55 @@ class BatchedRollout:
         tq.kv_batch_put(
             keys=uids, partition_id=partition, tags=[{"status": "finished"}] * len(uids)
         )
+
+    def take(self, keys: list[str]) -> TensorDict:
+        """The completions with these keys, as columns; those of other keys are dropped."""
+        rows = [self.rows[key] for key in keys]
+        self.rows.clear()
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        fields: dict[str, Any] = {"index": torch.tensor(columns.pop("index"))}
+        for name, values in columns.items():
+            fields[name] = _nested(values)
+        return TensorDict(fields, batch_size=len(rows))
+
+
+def _columns(prompt: list[int], completion: Completion, score: float, index: Any) -> dict[str, Any]:
+    """What the trainer and the actor read of AgentLoopWorkerTQ's fields, of one completion."""
+    response = torch.tensor(completion.token_ids)
+    input_ids = torch.tensor(prompt + completion.token_ids)
+    mask = torch.ones_like(response)
+    rm_scores = torch.zeros(len(response))
+    rm_scores[-1] = score
+    return {
+        "prompts": input_ids[: len(prompt)],
+        "responses": response,
+        "input_ids": input_ids,
+        "position_ids": torch.arange(len(input_ids)),
+        "response_mask": mask,
+        "loss_mask": mask,
+        "rollout_log_probs": torch.tensor(completion.log_probs),
+        "rm_scores": rm_scores,
+        "index": int(index),
+    }
+
+
+def _validation_columns(rows, prompts, completions, scores) -> dict[str, Any]:
+    """What verl's validation reads."""
+    columns: dict[str, Any] = {
+        name: NonTensorStack(*[row[name] for row, _ in rows])
+        for name in ("uid", "data_source", "reward_model")
+    }
+    extra = [{"reward_extra_info": score} for score in scores]
+    return columns | {
+        "prompts": _nested([torch.tensor(prompts[row["uid"]]) for row, _ in rows]),
+        "responses": _nested([torch.tensor(c.token_ids) for c in completions]),
+        "num_turns": torch.full((len(rows),), 2),
+        "extra_fields": NonTensorStack(*extra),
+    }
+
+
+def _nested(rows: list[torch.Tensor]) -> torch.Tensor:
+    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
 
 
 def _as_list(value: Any, size: int) -> list:

@@ -2,6 +2,8 @@
 
 Deviations from verl's PPOTrainerSync:
 - advantages come from `lens_impl.advantages`, which sees old_log_probs, entropies, masks and uids;
+- the batch is fetched once a step and handed to the actor's workers as it is; verl's phases fetch
+  and store it through the TransferQueue, row by row of each column, five times and three times;
 - dropped responses (`config.lens.keep`) leave the loss, see keep.py;
 - dynamic sampling takes groups in a fixed order, see replay_buffer.py, and ends after
   `algorithm.filter_groups.max_num_gen_batches`, which verl's synchronous trainer ignores;
@@ -29,8 +31,11 @@ from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1 import trainer_base
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils import tensordict_utils
 from verl.utils.debug import marked_timer
-from verl.workers.utils.padding import response_to_nested
+from verl.utils.metric import reduce_metrics
+from verl.utils.py_functional import rename_dict
+from verl.workers.utils.padding import response_from_nested, response_to_nested
 
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.diagnostics import step_diagnostics
@@ -45,8 +50,9 @@ from lens_impl.verl_plugin.keep import KEEP, kept_tokens
 from lens_impl.verl_plugin.replay_buffer import OrderedReplayBuffer
 
 RESUME_MARKER = "resume.json"
-# verl hands the actor every column of the batch; these are what a forward pass reads.
+# What a forward pass of the actor reads of a batch, and all that a step reads of it.
 MODEL_FIELDS = ["input_ids", "position_ids", "prompts", "responses", "loss_mask"]
+ROLLOUT_FIELDS = [*MODEL_FIELDS, "response_mask", "rm_scores", "rollout_log_probs", "index"]
 PHASES = {
     "rollout": "gen",
     "old_log_prob": "old_log_prob",
@@ -124,20 +130,48 @@ class LensTrainer(PPOTrainerSync):
             return super().prepare_step()
 
     def _compute_old_log_prob(self, batch, metrics):
-        batch.fields = MODEL_FIELDS
-        return super()._compute_old_log_prob(batch, metrics)
+        if isinstance(self.agent_loop_manager, BatchedRollout):
+            self.rows = self.agent_loop_manager.take(batch.keys)
+        else:
+            self.rows = tq.kv_batch_get(
+                keys=batch.keys, partition_id=batch.partition_id, select_fields=ROLLOUT_FIELDS
+            )
+        settings = {"calculate_entropy": True, "compute_loss": False}
+        output = self.actor_rollout_wg.compute_log_prob(self._columns(MODEL_FIELDS, settings))
+        mask = self.rows["response_mask"]
+        self.rows["old_log_probs"] = response_from_nested(output["log_probs"], mask)
+        self.rows["entropy"] = response_from_nested(output["entropy"], mask)
+        return batch
+
+    def _columns(self, fields: list[str], settings: dict) -> TensorDict:
+        """The batch as the actor's workers take it."""
+        columns = self.rows.select(*fields)
+        temperature = self.config.actor_rollout_ref.rollout.temperature
+        tensordict_utils.assign_non_tensor(columns, temperature=temperature, **settings)
+        return columns
 
     def _update_actor(self, batch, metrics):
-        batch.fields = [*MODEL_FIELDS, "response_mask", "old_log_probs", "advantages"]
-        return super()._update_actor(batch, metrics)
+        actor = self.config.actor_rollout_ref.actor
+        responses = actor.ppo_mini_batch_size * self.config.actor_rollout_ref.rollout.n
+        settings = {
+            "calculate_entropy": actor.calculate_entropy or actor.entropy_coeff != 0,
+            "distillation_use_topk": False,
+            "distillation_only": False,
+            "global_batch_size": responses,
+            "mini_batch_size": responses,
+            "epochs": actor.ppo_epochs,
+            "seed": actor.data_loader_seed,
+            "dataloader_kwargs": {"shuffle": actor.shuffle},
+        }
+        fields = [*MODEL_FIELDS, "response_mask", "old_log_probs", "advantages"]
+        output = self.actor_rollout_wg.update_actor(self._columns(fields, settings))
+        metrics.update(reduce_metrics(rename_dict(output["metrics"], "actor/")))
+        return batch
 
     def _compute_advantage(self, batch, metrics):
+        nested_mask = self.rows["response_mask"]
         fields = ["response_mask", "rm_scores", "rollout_log_probs", "old_log_probs", "entropy"]
-        data = tq.kv_batch_get(
-            keys=batch.keys, partition_id=batch.partition_id, select_fields=fields
-        )
-        nested_mask = data["response_mask"]
-        data = data.to_padded_tensor()
+        data = self.rows.select(*fields).to_padded_tensor()
         mask = data["response_mask"].bool()
         rollout = RolloutBatch(
             rewards=data["rm_scores"].sum(-1),
@@ -157,9 +191,8 @@ class LensTrainer(PPOTrainerSync):
             "log_prob_difference": float(difference),
         }
         if self.lens.dump_every and self.global_steps % self.lens.dump_every == 0:
-            self._dump_rollout(batch, rollout, advantages)
-        nested = response_to_nested(advantages, nested_mask)
-        output = {"advantages": nested}
+            self._dump_rollout(rollout, advantages)
+        self.rows["advantages"] = response_to_nested(advantages, nested_mask)
         if self.lens.keep != "all":
             actor = self.config.actor_rollout_ref
             loss_mask = kept_tokens(
@@ -168,19 +201,13 @@ class LensTrainer(PPOTrainerSync):
                 actor.actor.ppo_mini_batch_size * actor.rollout.n,
                 self.actor_rollout_wg.world_size,
             )
-            output["loss_mask"] = response_to_nested(loss_mask.long(), nested_mask)
-        output = TensorDict(output, batch_size=len(batch))
-        return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=output)
+            self.rows["loss_mask"] = response_to_nested(loss_mask.long(), nested_mask)
+        return batch
 
-    def _dump_rollout(self, batch, rollout, advantages) -> None:
+    def _dump_rollout(self, rollout, advantages) -> None:
         """One row a response, for notebooks and for checks of the advantages."""
-        data = tq.kv_batch_get(
-            keys=batch.keys,
-            partition_id=batch.partition_id,
-            select_fields=["responses", "index"],
-        )
         problems = {info["index"]: info for info in self.train_dataset.dataframe["extra_info"]}
-        problems = [problems[int(index)] for index in data["index"]]
+        problems = [problems[int(index)] for index in self.rows["index"]]
         lengths = rollout.response_mask.sum(-1).tolist()
         frame = pd.DataFrame(
             {
@@ -189,7 +216,7 @@ class LensTrainer(PPOTrainerSync):
                 "level": [problem["level"] for problem in problems],
                 "response": [
                     self.tokenizer.decode(tokens, skip_special_tokens=True)
-                    for tokens in data["responses"].unbind()
+                    for tokens in self.rows["responses"].unbind()
                 ],
                 "reward": rollout.rewards.tolist(),
                 "old_log_probs": _rows(rollout.old_log_probs, lengths),
