@@ -123,37 +123,21 @@ class BatchedRollout:
         self.rows: dict[str, dict] = {}  # completions by key that the trainer has not taken
 
     def generate_sequences(self, batch: TensorDict) -> None:
-        """Sample, grade and store rollout.n completions for each prompt of the batch."""
-        rollout = self.config.actor_rollout_ref.rollout
+        """Sample, grade and store rollout.n completions for each prompt of a training step."""
         columns = {key: _as_list(batch[key], len(batch)) for key in batch.keys()}
-        validate = "validate" in columns and bool(columns.pop("validate")[0])
-        kwargs = rollout.val_kwargs if validate else rollout
-        sampling = Sampling(rollout.response_length, kwargs.temperature, kwargs.top_p)
-        step = int(columns["global_steps"][0])
         problems = [{key: columns[key][i] for key in columns} for i in range(len(batch))]
-        rows = [(problem, index) for problem in problems for index in range(kwargs.n)]
-        prompts = {
-            problem["uid"]: prompt_ids(self.tokenizer, problem["raw_prompt"])
-            for problem in problems
-        }
-        place: tuple = ("validation", step)
-        if not validate:
-            self.call = self.call + 1 if step == self.step else 0
-            self.step = step
-            place = ("train", step, self.call) if self.call else ("train", step)
-        seeds = [
-            stable_hash(rollout.seed, *place, row["extra_info"]["problem_id"], index)
-            for row, index in rows
-        ]
-
+        step = int(columns["global_steps"][0])
+        self.call = self.call + 1 if step == self.step else 0
+        self.step = step
+        place = ("train", step, self.call) if self.call else ("train", step)
         started = time.perf_counter()
-        completions = self._generate([prompts[row["uid"]] for row, _ in rows], seeds, sampling)
+        rows, prompts, completions = self._sample(
+            problems, self.config.actor_rollout_ref.rollout, place
+        )
         generated = time.perf_counter()
         scores = self._score(rows, completions)
         scored = time.perf_counter()
-        self._store(rows, prompts, completions, scores, step, "val" if validate else "train")
-        if validate:
-            return
+        self._store(rows, prompts, completions, scores, step)
         seconds = {
             "rollout": generated - started,
             "reward": scored - generated,
@@ -161,6 +145,29 @@ class BatchedRollout:
         }
         before = self.seconds if self.call else dict.fromkeys(seconds, 0.0)
         self.seconds = {phase: before[phase] + seconds[phase] for phase in seconds}
+
+    def validate(self, problems: list[dict], step: int) -> list[dict]:
+        """Scores (see reward.py) of val_kwargs.n completions for each problem."""
+        kwargs = self.config.actor_rollout_ref.rollout.val_kwargs
+        rows, _, completions = self._sample(problems, kwargs, ("validation", step))
+        return self._score(rows, completions)
+
+    def _sample(self, problems: list[dict], kwargs, place: tuple) -> tuple[list, list, list]:
+        """(problem, which of its completions this is), prompt and completion of kwargs.n a problem.
+
+        place: what the random numbers are functions of, beside seed, problem and completion.
+        """
+        rollout = self.config.actor_rollout_ref.rollout
+        sampling = Sampling(rollout.response_length, kwargs.temperature, kwargs.top_p)
+        rows, prompts, seeds = [], [], []
+        for problem in problems:
+            prompt = prompt_ids(self.tokenizer, problem["raw_prompt"])
+            name = problem["extra_info"]["problem_id"]
+            for index in range(kwargs.n):
+                rows.append((problem, index))
+                prompts.append(prompt)
+                seeds.append(stable_hash(rollout.seed, *place, name, index))
+        return rows, prompts, self._generate(prompts, seeds, sampling)
 
     def _generate(self, prompts, seeds, sampling) -> list[Completion]:
         """Deal the requests out over the ranks, as evenly as they go, and collect them again."""
@@ -182,41 +189,31 @@ class BatchedRollout:
         )
         return compute_scores([row for row, _ in rows], texts)
 
-    def _store(self, rows, prompts, completions, scores, step, partition) -> None:
+    def _store(self, rows, prompts, completions, scores, step) -> None:
         """Tell the replay buffer of the completions, and keep what the trainer will take."""
         keys, tags = [], []
-        for (row, index), completion, score in zip(rows, completions, scores, strict=True):
-            prompt, response = prompts[row["uid"]], completion.token_ids
-            keys.append(f"{row['uid']}_{index}_0")
+        everything = zip(rows, prompts, completions, scores, strict=True)
+        for (problem, index), prompt, completion, score in everything:
+            keys.append(f"{problem['uid']}_{index}_0")
+            self.rows[keys[-1]] = _columns(prompt, completion, score["score"], problem["index"])
+            lengths = len(prompt), len(completion.token_ids)
             tags.append(
                 {
                     "status": "success",
-                    "prompt_len": len(prompt),
-                    "response_len": len(response),
-                    "seq_len": len(prompt) + len(response),
+                    "prompt_len": lengths[0],
+                    "response_len": lengths[1],
+                    "seq_len": sum(lengths),
                     "global_steps": step,
                     "min_global_steps": step - 1,
                     "max_global_steps": step - 1,
                 }
             )
-            if partition == "train":
-                self.rows[keys[-1]] = _columns(prompt, completion, score["score"], row["index"])
         # The reward alone, which the filter of dynamic sampling reads.
-        fields: dict[str, Any] = {
-            "rm_scores": torch.tensor([[score["score"]] for score in scores], dtype=torch.float32)
-        }
-        if partition == "val":
-            fields |= _validation_columns(rows, prompts, completions, scores)
-        tq.kv_batch_put(
-            keys=keys,
-            partition_id=partition,
-            fields=TensorDict(fields, batch_size=len(keys)),
-            tags=tags,
-        )
-        uids = list(prompts)
-        tq.kv_batch_put(
-            keys=uids, partition_id=partition, tags=[{"status": "finished"}] * len(uids)
-        )
+        rewards = torch.tensor([[score["score"]] for score in scores], dtype=torch.float32)
+        fields = TensorDict({"rm_scores": rewards}, batch_size=len(keys))
+        tq.kv_batch_put(keys=keys, partition_id="train", fields=fields, tags=tags)
+        uids = list(dict.fromkeys(problem["uid"] for problem, _ in rows))
+        tq.kv_batch_put(keys=uids, partition_id="train", tags=[{"status": "finished"}] * len(uids))
 
     def take(self, keys: list[str]) -> TensorDict:
         """The completions with these keys, as columns; those of other keys are dropped."""
@@ -225,7 +222,7 @@ class BatchedRollout:
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         fields: dict[str, Any] = {"index": torch.tensor(columns.pop("index"))}
         for name, values in columns.items():
-            fields[name] = _nested(values)
+            fields[name] = torch.nested.as_nested_tensor(values, layout=torch.jagged)
         return TensorDict(fields, batch_size=len(rows))
 
 
@@ -247,25 +244,6 @@ def _columns(prompt: list[int], completion: Completion, score: float, index: Any
         "rm_scores": rm_scores,
         "index": int(index),
     }
-
-
-def _validation_columns(rows, prompts, completions, scores) -> dict[str, Any]:
-    """What verl's validation reads."""
-    columns: dict[str, Any] = {
-        name: NonTensorStack(*[row[name] for row, _ in rows])
-        for name in ("uid", "data_source", "reward_model")
-    }
-    extra = [{"reward_extra_info": score} for score in scores]
-    return columns | {
-        "prompts": _nested([torch.tensor(prompts[row["uid"]]) for row, _ in rows]),
-        "responses": _nested([torch.tensor(c.token_ids) for c in completions]),
-        "num_turns": torch.full((len(rows),), 2),
-        "extra_fields": NonTensorStack(*extra),
-    }
-
-
-def _nested(rows: list[torch.Tensor]) -> torch.Tensor:
-    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
 
 
 def _as_list(value: Any, size: int) -> list:

@@ -226,13 +226,24 @@ class LensTrainer(PPOTrainerSync):
         )
         write_parquet(self.folder / "rollouts" / f"step_{self.global_steps}.parquet", frame)
 
+    def _validate(self) -> dict[str, float]:
+        if not isinstance(self.agent_loop_manager, BatchedRollout):
+            return super()._validate()
+        scores = []
+        for columns in self.val_dataloader:
+            rows = zip(*columns.values(), strict=True)
+            problems = [dict(zip(columns, row, strict=True)) for row in rows]
+            scores += self.agent_loop_manager.validate(problems, self.global_steps)
+        return self._write_validation(pd.DataFrame(scores).rename(columns={"score": "reward"}))
+
     def _val_metrics_update(
         self, data_sources, sample_uids, reward_extra_infos_dict, sample_turns, **kwargs
     ) -> dict[str, float]:
+        columns = {key: reward_extra_infos_dict[key] for key in ("problem_id", "level", "reward")}
+        return self._write_validation(pd.DataFrame(columns))
+
+    def _write_validation(self, samples: pd.DataFrame) -> dict[str, float]:
         """Write the validation of this step: one row a problem (n samples, correct)."""
-        samples = pd.DataFrame(
-            {key: reward_extra_infos_dict[key] for key in ("problem_id", "level", "reward")}
-        )
         problems = samples.groupby("problem_id", sort=True).agg(
             level=("level", "first"), n=("reward", "size"), correct=("reward", "sum")
         )
