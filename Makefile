@@ -1,12 +1,13 @@
 # make reproduce    the whole paper as a toy: tables, figures, summary, report (scale tiny)
 # make smoke        the same workflow in minutes, to see that everything runs
 # make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
-# make seeds        GRPO and LENS from five seeds, other alphas: docs/tiny/seeds.md (hours)
+# make seeds        GRPO and LENS from five seeds, other alphas from two: docs/tiny/seeds.md (hours)
 # make docs-tiny    docs/tiny/ from results/tiny: tables, figures, commit, machine
 # make methods      every method once, on one mix and seed, side by side
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
-# make test, test-fast, check    tests, those without real workflows, format and lint
+# make test         all tests that need no Slurm and no GPU
+# make test-fast, check    those without real workflows; format and lint
 # make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
 # make vllm-test    vLLM for real, on the processor, in an environment of its own (4.5 GB)
 # make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
@@ -96,7 +97,7 @@ venv: .venv/.installed
 # Two at a time, a file's tests in one process: trainings and workflows are shared by a file.
 PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: venv
-	$(IN_VENV) $(PYTEST) --durations 25
+	$(IN_VENV) $(PYTEST) -m "not slurm" --durations 25
 
 test-fast: venv
 	$(IN_VENV) $(PYTEST) -m "not slow"

@@ -100,7 +100,8 @@ def say_empty(ax: Axes, what: str, scale: str) -> None:
 def legend_above(figure: Figure, columns: int = 3) -> None:
     """One legend of all panels, over them, where it can hide nothing."""
     found = {}
-    for ax in figure.axes:
+    # By columns: panels of one kind stand below each other.
+    for ax in sorted(figure.axes, key=lambda ax: ax.get_subplotspec().colspan.start):
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)
     if found:

@@ -195,7 +195,10 @@ def main() -> None:
 
     os.environ[VARIABLE] = str(arguments.results.resolve())
     notebook = nbformat.read(arguments.notebook, as_version=4)
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}})
+    # A busy machine is no fault of the notebook: nbclient's own limits are for an idle one.
+    patience = {"startup_timeout": 300, "timeout": 600}
+    where = {"metadata": {"path": str(ROOT)}}
+    client = NotebookClient(notebook, resources=where, **patience)
     client.create_kernel_manager()
     with TemporaryDirectory() as sockets:
         # Sockets in the file system: a TCP port would be open to every user of the machine. In a

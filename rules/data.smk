@@ -82,6 +82,7 @@ rule mix_prompts:
             "results/<scale>/data/{mix}.card.md",
             caption="../workflow/report/data_card.rst",
             category="Data",
+            labels={"mix": "{mix}"},
         ),
     log:
         "results/<scale>/logs/mix_prompts/{mix}.log",

@@ -46,6 +46,7 @@ rule figure2_negative_ratio:
             "results/<scale>/figures/figure2_negative_ratio.png",
             caption="../workflow/report/figure2_negative_ratio.rst",
             category="Figures",
+            labels={"shows": "Figure 2: share of all-wrong groups"},
         ),
     log:
         "results/<scale>/logs/figure2_negative_ratio.log",
@@ -83,6 +84,7 @@ use rule figure2_negative_ratio as figure4_weight with:
             "results/<scale>/figures/figure4_weight.png",
             caption="../workflow/report/figure4_weight.rst",
             category="Figures",
+            labels={"shows": "Figure 4: weight w(z)"},
         ),
     log:
         "results/<scale>/logs/figure4_weight.log",
@@ -104,6 +106,7 @@ use rule figure2_negative_ratio as figure5_math_dapo with:
             "results/<scale>/figures/figure5_math_dapo.png",
             caption="../workflow/report/figure5_math_dapo.rst",
             category="Figures",
+            labels={"shows": "Figure 5: accuracy, MATH + DAPO"},
         ),
     log:
         "results/<scale>/logs/figure5_math_dapo.log",
@@ -126,6 +129,7 @@ use rule figure2_negative_ratio as figure6_math_numina with:
             "results/<scale>/figures/figure6_math_numina.png",
             caption="../workflow/report/figure6_math_numina.rst",
             category="Figures",
+            labels={"shows": "Figure 6: accuracy, MATH + NuminaMath"},
         ),
     log:
         "results/<scale>/logs/figure6_math_numina.log",
@@ -145,6 +149,7 @@ use rule figure2_negative_ratio as pass_at_k_by_level with:
             "results/<scale>/figures/pass_at_k_by_level.png",
             caption="../workflow/report/pass_at_k_by_level.rst",
             category="Beyond the paper",
+            labels={"shows": "Pass@k by level"},
         ),
     log:
         "results/<scale>/logs/pass_at_k_by_level.log",
@@ -164,6 +169,7 @@ use rule figure2_negative_ratio as gain_by_level with:
             "results/<scale>/figures/gain_by_level.png",
             caption="../workflow/report/gain_by_level.rst",
             category="Beyond the paper",
+            labels={"shows": "Gain over GRPO by level"},
         ),
     log:
         "results/<scale>/logs/gain_by_level.log",
@@ -185,6 +191,7 @@ use rule figure2_negative_ratio as negative_mass with:
             "results/<scale>/figures/negative_mass.png",
             caption="../workflow/report/negative_mass.rst",
             category="Beyond the paper",
+            labels={"shows": "Advantage from all-wrong groups"},
         ),
     log:
         "results/<scale>/logs/negative_mass.log",
@@ -206,6 +213,7 @@ use rule figure2_negative_ratio as rescued with:
             "results/<scale>/figures/rescued.png",
             caption="../workflow/report/rescued.rst",
             category="Beyond the paper",
+            labels={"shows": "Problems rescued in training"},
         ),
     log:
         "results/<scale>/logs/rescued.log",
@@ -229,6 +237,7 @@ use rule figure2_negative_ratio as reliability with:
             "results/<scale>/figures/reliability.png",
             caption="../workflow/report/reliability.rst",
             category="Beyond the paper",
+            labels={"shows": "Confidence against correctness"},
         ),
     log:
         "results/<scale>/logs/reliability.log",

@@ -21,6 +21,7 @@ rule execute_notebook:
             "results/<scale>/notebooks/{notebook}.html",
             caption="../workflow/report/notebook.rst",
             category="Notebooks",
+            labels={"notebook": "{notebook}"},
         ),
     log:
         "results/<scale>/logs/execute_notebook/{notebook}.log",

@@ -23,6 +23,7 @@ rule table1:
             "results/<scale>/tables/table1.md",
             caption="../workflow/report/table1.rst",
             category="Tables",
+            labels={"shows": "Table 1: Pass@k, MATH + DAPO"},
         ),
     log:
         "results/<scale>/logs/table1.log",
@@ -65,6 +66,7 @@ use rule table1 as table2 with:
             "results/<scale>/tables/table2.md",
             caption="../workflow/report/table2.rst",
             category="Tables",
+            labels={"shows": "Table 2: ablation"},
         ),
     log:
         "results/<scale>/logs/table2.log",
@@ -87,6 +89,7 @@ use rule table1 as table3 with:
             "results/<scale>/tables/table3.md",
             caption="../workflow/report/table3.rst",
             category="Tables",
+            labels={"shows": "Table 3: Pass@k, MATH + NuminaMath"},
         ),
     log:
         "results/<scale>/logs/table3.log",
@@ -108,6 +111,7 @@ rule effects:
             "results/<scale>/tables/effects.md",
             caption="../workflow/report/effects.rst",
             category="Tables",
+            labels={"shows": "Gains by level and subject"},
         ),
     log:
         "results/<scale>/logs/effects.log",
@@ -168,6 +172,7 @@ rule write_summary:
             "results/<scale>/summary.md",
             caption="../workflow/report/summary.rst",
             category="Summary",
+            labels={"shows": "Summary"},
         ),
     log:
         "results/<scale>/logs/write_summary.log",

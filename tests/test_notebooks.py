@@ -110,7 +110,7 @@ def execute(notebook: Path, results: Path, out: Path) -> subprocess.CompletedPro
     command = [sys.executable, "-m", "lens_impl.notebooks", "--notebook", str(notebook)]
     command += ["--results", str(results), "--out", str(out)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from lens_impl.files import read_jsonl
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.slurm,
     pytest.mark.skipif(
         bool(slurm_cluster.missing()), reason=f"no Slurm here: {slurm_cluster.missing()}"
     ),

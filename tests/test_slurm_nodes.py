@@ -22,6 +22,7 @@ from lens_impl.configuration import ROOT
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.slurm,
     pytest.mark.skipif(
         bool(slurm_cluster.missing()), reason=f"no Slurm here: {slurm_cluster.missing()}"
     ),
