@@ -90,7 +90,10 @@ def start_run(
     run_id = id_file.read_text().strip() if id_file.is_file() else known_id
     if run_id:
         try:
-            if client.get_run(run_id).info.lifecycle_stage == "active":
+            info = client.get_run(run_id).info
+            if info.lifecycle_stage == "active":
+                if info.status != "RUNNING":
+                    client.update_run(run_id, "RUNNING")
                 return run_id
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
@@ -100,6 +103,13 @@ def start_run(
     run_id = find_or_create(client, init(uri, experiment), name, tags, started)
     write_text(id_file, run_id + "\n")
     return run_id
+
+
+def end_run(uri: str, run_id: str) -> None:
+    """A training that has all its steps; what resumes it later is running again."""
+    from mlflow import MlflowClient
+
+    MlflowClient(uri).set_terminated(run_id)
 
 
 def mirror_metrics(

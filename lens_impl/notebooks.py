@@ -30,7 +30,7 @@ VARIABLE = "LENS_RESULTS"
 
 @dataclass(frozen=True)
 class Results:
-    """A results/{scale} folder and its finished trainings."""
+    """A results/{scale} folder and its finished trainings: evaluated, with collected rollouts."""
 
     path: Path
     runs: list[dict]
@@ -60,7 +60,10 @@ def open_results(path: Path | str | None = None) -> Results:
     default = ROOT / "results" / read_yaml(ROOT / "config" / "config.yaml")["scale"]
     path = Path(path or os.environ.get(VARIABLE) or default)
     manifests = sorted(path.glob("runs/*/manifest.json"))
-    runs = [read_json(manifest) for manifest in manifests]
+    # A training that another workflow has just ended may not be evaluated yet.
+    wanted = ("pass_at_k_math.csv", "rollouts.parquet")
+    done = [m for m in manifests if all((m.parent / name).is_file() for name in wanted)]
+    runs = [read_json(manifest) for manifest in done]
     if not runs:
         raise UserError(
             f"{path} holds no finished training. Hint: `make reproduce` makes results/tiny; or set "

@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from lens_impl.errors import UserError
 from lens_impl.passk import pass_at_k
@@ -204,6 +203,9 @@ def power(
     if seeds < 2:
         raise UserError("statistics: power needs at least two seeds")
     freedom = total**2 / (shared**2 / max(problems - 1, 1) + rest**2 / (seeds - 1))
+    # Here, since it takes a second and most processes that import this module need no power.
+    from scipy import stats
+
     critical = stats.t.ppf((1 + level) / 2, freedom)
     shift = abs(effect) / np.sqrt(total)
     if shift > critical + 8:  # where power is 1, and scipy's non-central t may give nan

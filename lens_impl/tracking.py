@@ -22,6 +22,7 @@ import pandas as pd
 from lens_impl.errors import UserError, run_cli
 from lens_impl.files import read_json, read_jsonl, write_json
 from lens_impl.mlflow_runs import (
+    end_run,
     find_or_create,
     init,
     mirror_description,
@@ -104,6 +105,8 @@ def try_mirror(
         run_id = start_run(uri, experiment, id_file, str(tags["run"]))
         mirror_description(uri, run_id, params, tags)
         mirror_metrics(uri, run_id, lines, curves)
+        if lines and lines[-1]["step"] == params["steps"]:
+            end_run(uri, run_id)
     except (MlflowException, SQLAlchemyError, ConnectionError) as error:
         if _quiet_until == 0:
             log.warning(

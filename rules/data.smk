@@ -90,7 +90,8 @@ rule mix_prompts:
         "results/<scale>/benchmarks/mix_prompts/{mix}.tsv"
     conda:
         "../envs/train_cpu.yaml"
-    threads: 2
+    # The grader uses all cores, but the made problems are few: two mixes at once.
+    threads: 1 if "tiny_problems" in config else 2
     resources:
         mem_mb=8000,
         runtime=120,

@@ -236,6 +236,10 @@ rule method_table:
 
 
 rule methods:
-    """The table of all methods; not a part of `all`."""
+    """The table of all methods, and what the notebooks show of them; not a part of `all`."""
     input:
         rules.method_table.output,
+        expand(
+            "results/<scale>/runs/{run}/rollouts.parquet",
+            run=[run.name for run in RUNS],
+        ),

@@ -40,6 +40,13 @@ def test_missing_results_are_one_sentence(tmp_path):
         notebooks.open_results(tmp_path)
 
 
+def test_a_training_that_is_not_evaluated_is_left_out(tmp_path):
+    runs = make_runs(mixes=("math-dapo",), seeds=(1,))
+    make_results(tmp_path, runs, problems=5)
+    (tmp_path / "runs" / runs[0]["run"] / "pass_at_k_math.csv").unlink()
+    assert [run["run"] for run in notebooks.open_results(tmp_path).runs] == [runs[1]["run"]]
+
+
 def test_a_negative_group_by_hand():
     """G = 4, alpha .25, p = .8 .7 .6 .5: D = 1.6; the numbers are computed in test_advantages."""
     frame = notebook_groups.explain_group([0, 0, 0, 0], [0.5, 0.6, 0.7, 0.8])

@@ -109,9 +109,11 @@ def test_resumed_training_logs_each_step_once(uri, tmp_path):
     folder = training(tmp_path, steps=4)
     run_id = tracking.try_mirror(uri, EXPERIMENT, folder, folder / "mlflow_run_id", TAGS)
     assert (folder / "mlflow_run_id").read_text().strip() == run_id
+    assert client(uri).get_run(run_id).info.status == "FINISHED"
     # Killed after step 4, resumed from a checkpoint at step 2: the file is cut and grows again.
     write_jsonl(folder / "metrics.jsonl", read_jsonl(folder / "metrics.jsonl")[:2])
     assert tracking.try_mirror(uri, EXPERIMENT, folder, folder / "mlflow_run_id", TAGS) == run_id
+    assert client(uri).get_run(run_id).info.status == "RUNNING"
     training(tmp_path, steps=6)
     assert tracking.try_mirror(uri, EXPERIMENT, folder, folder / "mlflow_run_id", TAGS) == run_id
 
