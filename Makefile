@@ -1,7 +1,7 @@
 # make reproduce    the whole paper as a toy: tables, figures, summary, report (scale tiny)
 # make smoke        the same workflow in minutes, to see that everything runs
 # make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
-# make seeds        GRPO and LENS from five seeds, other alphas from one: docs/tiny/seeds.md (hours)
+# make seeds        GRPO and LENS from five seeds, other alphas from one: docs/tiny/seeds.md
 # make docs-tiny    docs/tiny/ from results/tiny: tables, figures, commit, machine
 # make methods      every method once, on one mix and seed, side by side
 # make mlflow       browse the runs at http://127.0.0.1:5000

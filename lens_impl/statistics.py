@@ -210,7 +210,9 @@ def power(
     shift = abs(effect) / np.sqrt(total)
     if shift > critical + 8:  # where power is 1, and scipy's non-central t may give nan
         return 1.0
-    return float(stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift))
+    # From a shift of 5 on the other tail is below 1e-6, and scipy gives nan for it now and then.
+    other = stats.nct.cdf(-critical, freedom, shift) if shift < 5 else 0.0
+    return float(stats.nct.sf(critical, freedom, shift) + other)
 
 
 def seeds_needed(

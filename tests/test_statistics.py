@@ -265,3 +265,12 @@ def test_power_agrees_with_simulated_experiments():
 def test_wrong_shapes_are_refused(call, words):
     with pytest.raises(UserError, match=words):
         call()
+
+
+@pytest.mark.parametrize("residual", [1.0, 10.0, 12.0, 14.0, 30.0])
+def test_power_is_a_number_and_grows_with_the_seeds(residual):
+    components = Components(0.0, 0.49, residual**2)
+    powers = [power(2.2, seeds, components, 400) for seeds in range(2, 80)]
+    assert np.isfinite(powers).all() and (np.diff(powers) >= -1e-9).all()
+    needed = seeds_needed(2.2, components, 400)
+    assert needed == 2 + next(i for i, value in enumerate(powers) if value >= 0.8)
