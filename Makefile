@@ -10,6 +10,7 @@
 # make test-fast, check    those without real workflows; format and lint
 # make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
 # make vllm-test    vLLM for real, on the processor, in an environment of its own (4.5 GB)
+# make bench        all benchmarks but gpu-check, in turn; goes to docs/performance.md
 # make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
 # make lock         solve the requirement lists again (needs uv)
 # make clean        delete the results of one scale
@@ -34,7 +35,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	exit $$status; }
 
 .PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
-	slurm-test vllm-test gpu-check lock clean
+	slurm-test vllm-test bench venv-trl gpu-check lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -130,6 +131,35 @@ vllm-test: .venv-vllm/.installed
 		--editable .
 	@touch $@
 
+# One after another: two at once would measure each other. Grading is of real rows and needs them.
+# `reproduce` comes first, since the main job is measured by what it left.
+BENCH := $(IN_VENV) python benchmarks
+bench: venv venv-trl reproduce
+	@$(BENCH)/advantages.py
+	@$(BENCH)/passk.py
+	@$(BENCH)/startup.py
+	@$(BENCH)/step.py
+	@$(BENCH)/growth.py
+	@if [ -n "$$LENS_REAL_DATA" ]; then \
+		for kind in repeated distinct training; do \
+			$(BENCH)/grading_throughput.py --kind $$kind --problems 500 --part 1000 || exit; \
+		done; \
+	else \
+		echo "Grading is not measured: LENS_REAL_DATA names no folder of real rows."; \
+	fi
+	@$(BENCH)/main_job.py
+	@$(BENCH)/page.py
+	@echo "docs/performance.md, benchmarks/results/"
+
+# What the training step is measured against, in an environment of its own.
+venv-trl: .venv-trl/.installed
+
+.venv-trl/.installed: envs/trl.txt
+	@echo "Installing TRL into .venv-trl: some minutes, about 1 GB."
+	@$(PYTHON) -m venv .venv-trl
+	@.venv-trl/bin/python -m pip install --quiet --requirement envs/trl.txt
+	@touch $@
+
 # Not `venv`, whose torch is for processors: an environment of envs/train_gpu.txt must be active.
 gpu-check:
 	@python benchmarks/gpu_check.py
@@ -154,6 +184,9 @@ lock:
 	test -f envs/vllm_cpu.txt || cp envs/train_cpu.txt envs/vllm_cpu.txt
 	$(subst --universal,--python-platform x86_64-manylinux_2_28,$(COMPILE)) envs/vllm_cpu.in \
 		--overrides envs/vllm_leave_out.txt --output-file envs/vllm_cpu.txt
+	$(COMPILE) envs/trl.in --constraints envs/train_cpu.txt --output-file envs/solved.txt
+	grep -vE '^(nvidia-|cuda-|triton)' envs/solved.txt > envs/trl.txt
+	rm envs/solved.txt
 
 clean:
 	rm -rf $(RESULTS)

@@ -26,11 +26,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tabulate import tabulate
+from common import Goal, Table, write
 
+from lens_impl.errors import UserError, run_cli
 from lens_impl.grading import _PLAIN_INTEGER, grade_many
 
 SAMPLES = 16
+# Kind -> times that it is to be faster than the plain loop.
+KINDS = {"repeated": 5, "distinct": 1.8, "training": None}
 
 
 def problems(folder: Path) -> list[dict]:
@@ -95,7 +98,8 @@ def rollout_batch(rows: list[dict], seed: int) -> list[tuple[str, str]]:
     return pairs
 
 
-def measure(repeated: bool, rows: list[dict], part: int, seed: int) -> list[list[str]]:
+def measure(repeated: bool, rows: list[dict], part: int, seed: int) -> dict[str, tuple[int, float]]:
+    """Way -> pairs it was given, and its seconds a pair."""
     pairs = [
         (row["answer"], respond(row["solution"], answer))
         for row, chosen in zip(rows, answers(rows, repeated, seed), strict=True)
@@ -109,33 +113,54 @@ def measure(repeated: bool, rows: list[dict], part: int, seed: int) -> list[list
         call(pairs[:3])  # imports and processes, outside of the measured time
         spent[name] += seconds(call, halves[0])
     golds, responses = zip(*pairs, strict=True)
-    ours = seconds(grade_many, golds, responses) / len(pairs)
+    found = {"grade_many": (len(pairs), seconds(grade_many, golds, responses) / len(pairs))}
     for name, call in others.items():
         spent[name] += seconds(call, halves[1])
-    kind = "repeated" if repeated else "distinct"
-    lines = [[kind, "grade_many", len(pairs), f"{1e3 * ours:.2f}", ""]]
-    for name, total in spent.items():
-        each = total / part
-        lines.append([kind, name, part, f"{1e3 * each:.2f}", f"{each / ours:.1f}"])
-    return lines
+        found[name] = part, spent[name] / part
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=["repeated", "distinct", "training"], required=True)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", choices=KINDS, required=True)
     parser.add_argument("--problems", type=int, default=5000)
     parser.add_argument("--part", type=int, default=4000, help="pairs of the slow ways")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    kind = arguments.kind
+    if "LENS_REAL_DATA" not in os.environ:
+        raise UserError(
+            "LENS_REAL_DATA is not set, but must name a folder with math_test_5000.jsonl: one JSON "
+            "object a line with problem, solution and answer of MATH's 5,000 test problems."
+        )
     rows = problems(Path(os.environ["LENS_REAL_DATA"]))[: arguments.problems]
-    if arguments.kind == "training":
+    if kind == "training":
         golds, responses = zip(*rollout_batch(rows, arguments.seed), strict=True)
-        print(f"{len(golds)} responses in {seconds(grade_many, golds, responses):.1f} s")
-        return
-    lines = measure(arguments.kind == "repeated", rows, arguments.part, arguments.seed)
-    header = ["answers", "way", "pairs", "ms a pair", "times ours"]
-    print(tabulate(lines, header, tablefmt="pipe", disable_numparse=True))
+        each = seconds(grade_many, golds, responses) / len(golds)
+        found, goals = {"grade_many": (len(golds), each)}, []
+    else:
+        found = measure(kind == "repeated", rows, arguments.part, arguments.seed)
+        goals = [goal(kind, found)]
+    _, ours = found["grade_many"]
+    lines = [
+        [name, f"{pairs:,}", f"{1e3 * each:.2f}", f"{each / ours:.1f}"]
+        for name, (pairs, each) in found.items()
+    ]
+    tables = [Table("Pairs", ["way", "pairs", "ms a pair", "times ours"], lines)]
+    write(f"grading_{kind}", __doc__.split("\n\n", 2)[2].strip(), goals, tables)
+
+
+def goal(kind: str, found: dict[str, tuple[int, float]]) -> Goal:
+    ours, loop = found["grade_many"][1], found["plain loop"][1]
+    return Goal(
+        f"grading, {kind} answers, against a plain loop over math_verify",
+        f"at least {KINDS[kind]} x faster",
+        loop / ours >= KINDS[kind],
+        f"{1e3 * ours:.2f} ms a pair",
+        peer=f"{1e3 * loop:.2f} ms a pair",
+        ratio=f"{loop / ours:.1f} x faster",
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run_cli(main)

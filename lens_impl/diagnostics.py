@@ -7,7 +7,7 @@ from lens_impl.advantages.batch import (
     RolloutBatch,
     is_all_correct,
     is_all_wrong,
-    sequence_confidence,
+    log_confidence,
     sequence_entropy,
 )
 
@@ -29,7 +29,7 @@ def step_diagnostics(batch: RolloutBatch, advantages: Tensor) -> dict[str, float
     """
     all_wrong, all_correct = is_all_wrong(batch), is_all_correct(batch)
     mixed = ~all_wrong & ~all_correct
-    confidence = sequence_confidence(batch.old_log_probs, batch.response_mask)
+    confidence = log_confidence(batch).exp().float()
     correct = batch.exact_rewards == 1
     of_correct, of_wrong = _mean(confidence[correct]), _mean(confidence[~correct])
     magnitude = advantages.abs().double().sum(1) / batch.lengths.clamp(min=1)

@@ -2,6 +2,7 @@
 
 python -m lens_impl.experiments list                  the trainings of a scale: how far, where
 python -m lens_impl.experiments plan                  what they cost: GPU-hours, disk, wall time
+python -m lens_impl.experiments timeline              when each job ran, what bounds the whole
 python -m lens_impl.experiments manifest --run NAME   the file that a training ends with
 """
 
@@ -38,6 +39,13 @@ class Run:
 def base_name(model: str) -> str:
     """The run name under which the untrained model is evaluated."""
     return f"{model}_base"
+
+
+def evaluated(config: dict) -> list[str]:
+    """The names under which something is evaluated: base models, then trainings."""
+    trained = runs(config)
+    bases = dict.fromkeys(base_name(run.model) for run in trained)
+    return [*bases, *(run.name for run in trained)]
 
 
 def models_from(config: dict, source: str) -> str:
@@ -175,6 +183,8 @@ def _parse() -> argparse.Namespace:
     plan.add_argument("--gpus", type=int, help="GPUs of the cluster; default: of one training")
     plan.add_argument("--response-tokens", type=float, help="mean length of a response")
     plan.add_argument("--prompt-tokens", type=float, help="mean length of a prompt")
+    timeline = verbs.add_parser("timeline", help="Gantt chart and critical path of what was run")
+    timeline.add_argument("--out", type=Path, help="folder of the chart; default results/<scale>")
     manifest = verbs.add_parser("manifest", help="the file that a training ends with")
     manifest.add_argument("--run", required=True, help="name of a training")
     for verb in verbs.choices.values():
@@ -194,6 +204,12 @@ def main() -> None:
         given["prompt_tokens"] = arguments.prompt_tokens
         assumed = Assumptions(**{key: value for key, value in given.items() if value is not None})
         print(plan(config, arguments.gpu, arguments.gpus, assumed, Path("results")))
+    elif arguments.verb == "timeline":
+        from lens_impl.timeline import write_timeline
+
+        out = arguments.out or Path("results", config["scale"])
+        print(write_timeline(Path(), config["scale"], evaluated(config), out))
+        print(f"\nchart  {out / 'timeline.png'}, {out / 'timeline.pdf'}")
     else:
         print(f"results/{config['scale']}/runs/{find(config, arguments.run).name}/manifest.json")
 

@@ -168,6 +168,8 @@ rule fetch_base_model:
         directory("results/<scale>/models/{model}"),
     log:
         "results/<scale>/logs/fetch_base_model/{model}.log",
+    benchmark:
+        "results/<scale>/benchmarks/fetch_base_model/{model}.tsv"
     wildcard_constraints:
         model=experiments.models_from(config, "hub"),
     localrule: True

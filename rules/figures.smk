@@ -16,6 +16,8 @@ rule collect_rollouts:
         "results/<scale>/runs/{run}/rollouts.parquet",
     log:
         "results/<scale>/logs/collect_rollouts/{run}.log",
+    benchmark:
+        "results/<scale>/benchmarks/collect_rollouts/{run}.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -50,6 +52,8 @@ rule figure2_negative_ratio:
         ),
     log:
         "results/<scale>/logs/figure2_negative_ratio.log",
+    benchmark:
+        "results/<scale>/benchmarks/figure2_negative_ratio.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -88,6 +92,8 @@ use rule figure2_negative_ratio as figure4_weight with:
         ),
     log:
         "results/<scale>/logs/figure4_weight.log",
+    benchmark:
+        "results/<scale>/benchmarks/figure4_weight.tsv"
     params:
         figure="figure4_weight",
         runs="[]",
@@ -110,6 +116,8 @@ use rule figure2_negative_ratio as figure5_math_dapo with:
         ),
     log:
         "results/<scale>/logs/figure5_math_dapo.log",
+    benchmark:
+        "results/<scale>/benchmarks/figure5_math_dapo.tsv"
     params:
         figure="figure5_math_dapo",
         runs=described(DAPO),
@@ -133,6 +141,8 @@ use rule figure2_negative_ratio as figure6_math_numina with:
         ),
     log:
         "results/<scale>/logs/figure6_math_numina.log",
+    benchmark:
+        "results/<scale>/benchmarks/figure6_math_numina.tsv"
     params:
         figure="figure6_math_numina",
         runs=described(NUMINA),
@@ -153,6 +163,8 @@ use rule figure2_negative_ratio as pass_at_k_by_level with:
         ),
     log:
         "results/<scale>/logs/pass_at_k_by_level.log",
+    benchmark:
+        "results/<scale>/benchmarks/pass_at_k_by_level.tsv"
     params:
         figure="pass_at_k_by_level",
         runs=described(RUNS),
@@ -173,6 +185,8 @@ use rule figure2_negative_ratio as gain_by_level with:
         ),
     log:
         "results/<scale>/logs/gain_by_level.log",
+    benchmark:
+        "results/<scale>/benchmarks/gain_by_level.tsv"
     params:
         figure="gain_by_level",
         runs=described(RUNS),
@@ -195,6 +209,8 @@ use rule figure2_negative_ratio as negative_mass with:
         ),
     log:
         "results/<scale>/logs/negative_mass.log",
+    benchmark:
+        "results/<scale>/benchmarks/negative_mass.tsv"
     params:
         figure="negative_mass",
         runs=described(RUNS),
@@ -217,6 +233,8 @@ use rule figure2_negative_ratio as rescued with:
         ),
     log:
         "results/<scale>/logs/rescued.log",
+    benchmark:
+        "results/<scale>/benchmarks/rescued.tsv"
     params:
         figure="rescued",
         runs=described(RUNS),
@@ -241,6 +259,8 @@ use rule figure2_negative_ratio as reliability with:
         ),
     log:
         "results/<scale>/logs/reliability.log",
+    benchmark:
+        "results/<scale>/benchmarks/reliability.tsv"
     params:
         figure="reliability",
         runs=described(RUNS),

@@ -25,6 +25,8 @@ rule execute_notebook:
         ),
     log:
         "results/<scale>/logs/execute_notebook/{notebook}.log",
+    benchmark:
+        "results/<scale>/benchmarks/execute_notebook/{notebook}.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1

@@ -27,6 +27,8 @@ rule table1:
         ),
     log:
         "results/<scale>/logs/table1.log",
+    benchmark:
+        "results/<scale>/benchmarks/table1.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -70,6 +72,8 @@ use rule table1 as table2 with:
         ),
     log:
         "results/<scale>/logs/table2.log",
+    benchmark:
+        "results/<scale>/benchmarks/table2.tsv"
     params:
         table="table2",
         runs=described(ABLATION),
@@ -93,6 +97,8 @@ use rule table1 as table3 with:
         ),
     log:
         "results/<scale>/logs/table3.log",
+    benchmark:
+        "results/<scale>/benchmarks/table3.tsv"
     params:
         table="table3",
         runs=described(NUMINA),
@@ -115,6 +121,8 @@ rule effects:
         ),
     log:
         "results/<scale>/logs/effects.log",
+    benchmark:
+        "results/<scale>/benchmarks/effects.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -146,6 +154,8 @@ use rule effects as seeds with:
         md="results/<scale>/tables/seeds.md",
     log:
         "results/<scale>/logs/seeds.log",
+    benchmark:
+        "results/<scale>/benchmarks/seeds.tsv"
     params:
         table="seeds",
 
@@ -176,6 +186,8 @@ rule write_summary:
         ),
     log:
         "results/<scale>/logs/write_summary.log",
+    benchmark:
+        "results/<scale>/benchmarks/write_summary.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -214,6 +226,8 @@ rule method_table:
         "results/<scale>/tables/methods.md",
     log:
         "results/<scale>/logs/method_table.log",
+    benchmark:
+        "results/<scale>/benchmarks/method_table.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1

@@ -11,6 +11,8 @@ rule init_tracking:
         "results/<scale>/mlflow.init.json",
     log:
         "results/<scale>/logs/init_tracking.log",
+    benchmark:
+        "results/<scale>/benchmarks/init_tracking.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -36,6 +38,8 @@ rule mirror_tracking:
         "results/<scale>/mlflow.mirror.json",
     log:
         "results/<scale>/logs/mirror_tracking.log",
+    benchmark:
+        "results/<scale>/benchmarks/mirror_tracking.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1

@@ -7,8 +7,9 @@ Open choices:
   in LENS a larger confidence only raises the difficulty D, the side on which the paper errs too.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +20,8 @@ from lens_impl.errors import UserError
 
 # exp() of it is 0, while differences of two of them stay finite.
 LOG_ZERO = -1e9
+# Elements that are summed at once: all that is made on the way stays in a processor's cache.
+CHUNK = 2**16
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class RolloutBatch:
     entropies: [B, T] float or None, entropy of pi_old at each token in nats; masked places are
         ignored.
     max_length: tokens at which a response was cut off, or None; only an overlong penalty needs it.
+    sequence_log_probs: [B] float64, log pi_old of each whole response; finite (probability 0 gives
+        LOG_ZERO). Made here, as one pass over [B, T] serves the check and the sum.
+    entropy_sums: [B] float64 or None, sum of the token entropies of each response.
     UserError (a ValueError) for shapes that do not fit, rewards outside [0, 1], impossible
     log-probabilities and entropies.
     """
@@ -42,6 +48,8 @@ class RolloutBatch:
     old_log_probs: Tensor
     entropies: Tensor | None = None
     max_length: int | None = None
+    sequence_log_probs: Tensor = field(init=False, repr=False)
+    entropy_sums: Tensor | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         _check_tensor("rewards", self.rewards, dimensions=1)
@@ -68,21 +76,25 @@ class RolloutBatch:
             raise UserError(
                 f"RolloutBatch: rewards must lie in [0, 1], got {self.rewards.tolist()[:8]}"
             )
-        tokens = self.old_log_probs[self.response_mask]
+        sums, _, largest = _sum_tokens(self.old_log_probs, self.response_mask, LOG_ZERO, 0.0)
         # Rounding may lift log 1 a little above 0; a probability passed by mistake is far above it.
-        if not (tokens <= 1e-2).all():
+        if not largest <= 1e-2:
+            tokens = self.old_log_probs[self.response_mask]
             raise UserError(
                 "RolloutBatch: old_log_probs must be log-probabilities, at most 0 and not nan, "
                 f"got {tokens[~(tokens <= 1e-2)][0].item()}"
             )
+        object.__setattr__(self, "sequence_log_probs", sums)
         if self.entropies is not None:
-            tokens = self.entropies[self.response_mask]
-            possible = (tokens >= -1e-2) & tokens.isfinite()
-            if not possible.all():
+            sums, smallest, largest = _sum_tokens(self.entropies, self.response_mask)
+            if not (smallest >= -1e-2 and largest < math.inf):
+                tokens = self.entropies[self.response_mask]
+                impossible = ~((tokens >= -1e-2) & tokens.isfinite())
                 raise UserError(
                     "RolloutBatch: entropies must be at least 0 and finite, "
-                    f"got {tokens[~possible][0].item()}"
+                    f"got {tokens[impossible][0].item()}"
                 )
+            object.__setattr__(self, "entropy_sums", sums)
 
     @cached_property
     def groups(self) -> Tensor:
@@ -109,7 +121,9 @@ class RolloutBatch:
     @cached_property
     def lengths(self) -> Tensor:
         """[B] int64, tokens of each response."""
-        return self.response_mask.sum(1)
+        # The sum of a whole mask would first make it eight times as large.
+        chunks = self.response_mask.split(_rows_at_once(self.response_mask))
+        return torch.cat([chunk.sum(1, dtype=torch.int32) for chunk in chunks]).long()
 
 
 def group_sum(values: Tensor, batch: RolloutBatch) -> Tensor:
@@ -164,16 +178,9 @@ def is_all_correct(batch: RolloutBatch) -> Tensor:
     return -group_max(-batch.exact_rewards, batch) == 1
 
 
-def sequence_log_prob(old_log_probs: Tensor, response_mask: Tensor) -> Tensor:
-    """[B] float64, log pi_old of each whole response; finite (probability 0 gives LOG_ZERO)."""
-    log_probs = old_log_probs.double().clamp(min=LOG_ZERO, max=0)
-    return torch.where(response_mask.bool(), log_probs, 0.0).sum(1)
-
-
-def log_confidence(old_log_probs: Tensor, response_mask: Tensor) -> Tensor:
+def log_confidence(batch: RolloutBatch) -> Tensor:
     """[B] float64, mean token log-probability, the log of sequence_confidence."""
-    length = response_mask.bool().sum(1).clamp(min=1)
-    return sequence_log_prob(old_log_probs, response_mask) / length
+    return batch.sequence_log_probs / batch.lengths.clamp(min=1)
 
 
 def sequence_confidence(old_log_probs: Tensor, response_mask: Tensor) -> Tensor:
@@ -181,15 +188,45 @@ def sequence_confidence(old_log_probs: Tensor, response_mask: Tensor) -> Tensor:
 
     1 for a response without tokens.
     """
-    return log_confidence(old_log_probs, response_mask).exp().float()
+    mask = response_mask.bool()
+    sums, _, _ = _sum_tokens(old_log_probs, mask, LOG_ZERO, 0.0)
+    return (sums / mask.sum(1).clamp(min=1)).exp().float()
 
 
 def sequence_entropy(batch: RolloutBatch) -> Tensor:
     """[B] float64, mean token entropy of each response in nats; 0 for one without tokens."""
-    if batch.entropies is None:
+    if batch.entropy_sums is None:
         raise UserError("RolloutBatch: entropies are missing; this needs them, [B, T] in nats")
-    total = torch.where(batch.response_mask, batch.entropies.double(), 0.0).sum(1)
-    return total / batch.lengths.clamp(min=1)
+    return batch.entropy_sums / batch.lengths.clamp(min=1)
+
+
+def _rows_at_once(matrix: Tensor) -> int:
+    return max(1, CHUNK // max(1, matrix.shape[1]))
+
+
+@torch.no_grad()
+def _sum_tokens(
+    values: Tensor, mask: Tensor, low: float | None = None, high: float | None = None
+) -> tuple[Tensor, float, float]:
+    """[B] float64 sums of values [B, T] where mask; the smallest and the largest of those values.
+
+    Values are clamped to low and high before they are summed. The extremes are of the values as
+    they are, with 0 for masked ones, and nan if one of them is.
+    """
+    sums = torch.empty(len(values), dtype=torch.float64, device=values.device)
+    rows = _rows_at_once(values)
+    extremes = [torch.zeros(2, dtype=torch.float64, device=values.device)]
+    chunks = (values.split(rows), mask.split(rows), sums.split(rows))
+    for chunk, kept, total in zip(*chunks, strict=True):
+        # In float16 the limits would be others.
+        tokens = torch.where(kept, chunk.to(torch.promote_types(chunk.dtype, torch.float32)), 0.0)
+        if tokens.numel():
+            extremes.append(torch.stack(tokens.aminmax()).double())
+        if low is not None:
+            tokens.clamp_(min=low, max=high)
+        torch.sum(tokens, 1, dtype=torch.float64, out=total)
+    all_extremes = torch.stack(extremes)
+    return sums, all_extremes[:, 0].min().item(), all_extremes[:, 1].max().item()
 
 
 def to_tokens(values: Tensor, batch: RolloutBatch) -> Tensor:

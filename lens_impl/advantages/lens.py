@@ -31,7 +31,6 @@ from lens_impl.advantages.batch import (
     group_mean,
     is_all_wrong,
     log_confidence,
-    sequence_log_prob,
     to_tokens,
 )
 from lens_impl.advantages.grpo import normalize_in_group
@@ -60,17 +59,8 @@ def lens(
     groups: 0; a group of one, correct: 1 / (1 + 1e-6) as GRPO. The other options: see
     calibrated_rewards. UserError for an option that does not exist or is out of range.
     """
-    check_number("lens", "alpha", alpha, at_least=0)
-    check_choice("lens", "negative_normalization", negative_normalization, NEGATIVE_NORMALIZATIONS)
     calibrated = _calibrate(batch, difficulty, preference, gamma, scale_by_group, max_factor)
-    return to_tokens(
-        torch.where(
-            is_all_wrong(batch),
-            alpha * _compare_confidences(calibrated, batch, negative_normalization),
-            normalize_in_group(calibrated, batch),
-        ),
-        batch,
-    )
+    return _to_advantages(batch, calibrated, calibrated, alpha, negative_normalization)
 
 
 def lens_mixed_only(
@@ -102,18 +92,8 @@ def lens_negative_only(
     Mixed groups: GRPO on the plain rewards. All-wrong groups as lens, where D_imp is undefined and
     so no difficulty is to be chosen. All-correct groups and groups of one as GRPO.
     """
-    advantages = lens(
-        batch,
-        alpha,
-        "max_only",
-        preference,
-        gamma,
-        scale_by_group,
-        max_factor,
-        negative_normalization,
-    )
-    plain = to_tokens(normalize_in_group(batch.exact_rewards, batch), batch)
-    return torch.where(is_all_wrong(batch)[:, None], advantages, plain)
+    calibrated = _calibrate(batch, "max_only", preference, gamma, scale_by_group, max_factor)
+    return _to_advantages(batch, calibrated, batch.exact_rewards, alpha, negative_normalization)
 
 
 def calibrated_rewards(
@@ -177,8 +157,8 @@ def _confidence_penalty(
     batch: RolloutBatch, difficulty: str, raw: bool, max_factor: float
 ) -> Tensor:
     """[B] float64: p / (D - p), p the geometric-mean or the raw sequence probability."""
-    of_sequence = sequence_log_prob(batch.old_log_probs, batch.response_mask)
-    log_p = of_sequence if raw else log_confidence(batch.old_log_probs, batch.response_mask)
+    of_sequence = batch.sequence_log_probs
+    log_p = of_sequence if raw else log_confidence(batch)
     log_d = math.log(max_factor) + group_max(log_p, batch)
     if difficulty != "max_only":
         log_d_imp = _log_d_imp(batch, of_sequence if difficulty == "raw" else log_p)
@@ -204,9 +184,21 @@ def _odds_of_correct(batch: RolloutBatch) -> Tensor:
 
 def _length_penalty(batch: RolloutBatch, gamma: float) -> Tensor:
     """[B] float64: (1 / length) * p / (gamma - p), at most 1; 1 where p >= gamma."""
-    log_ratio = math.log(gamma) - log_confidence(batch.old_log_probs, batch.response_mask)
+    log_ratio = math.log(gamma) - log_confidence(batch)
     penalty = 1 / torch.expm1(log_ratio) / batch.lengths.clamp(min=1)
     return torch.where(log_ratio > 0, penalty.clamp(max=1), 1.0)
+
+
+def _to_advantages(
+    batch: RolloutBatch, negative: Tensor, others: Tensor, alpha: float, normalization: str
+) -> Tensor:
+    """[B, T] float32: the rewards `negative` [B] in all-wrong groups, `others` [B] elsewhere."""
+    check_number("lens", "alpha", alpha, at_least=0)
+    check_choice("lens", "negative_normalization", normalization, NEGATIVE_NORMALIZATIONS)
+    compared = alpha * _compare_confidences(negative, batch, normalization)
+    return to_tokens(
+        torch.where(is_all_wrong(batch), compared, normalize_in_group(others, batch)), batch
+    )
 
 
 def _compare_confidences(calibrated: Tensor, batch: RolloutBatch, normalization: str) -> Tensor:

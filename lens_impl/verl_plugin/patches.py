@@ -1,4 +1,4 @@
-"""Patches of verl 0.9.1 and vLLM 0.28.0 for a machine without accelerator, one function each.
+"""Patches of verl 0.9.1 and vLLM 0.28.0, one function each; most for a machine without accelerator.
 
 Each names the upstream line that it answers; tests/test_verl_patches.py (vLLM: tests/test_vllm.py)
 fails when a patch is no longer needed or no longer fits.
@@ -48,6 +48,17 @@ def offload_without_pinned_memory() -> None:
     import verl.workers.engine.fsdp.transformer_impl as transformer_impl
 
     transformer_impl.CPUOffloadPolicy = lambda pin_memory=True: None
+
+
+def build_prompts_without_chatml() -> None:
+    """verl/utils/tokenizer/continuous_token_wiring.py asks every Qwen2's tokenizer for <|im_end|>.
+
+    The made model is a Qwen2 with a small tokenizer of its own. What verl does with the token is
+    for turns that follow a response; trainings here have one turn, so its default builder serves.
+    """
+    import verl.utils.tokenizer.continuous_token_wiring as wiring
+
+    wiring._MODEL_TYPE_TO_FAMILY.pop("qwen2", None)
 
 
 def keep_vllm_weights() -> None:

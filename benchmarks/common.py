@@ -1,0 +1,168 @@
+"""What all benchmarks share: ways timed in turn, memory, the exponent of growth, and the results.
+
+A benchmark writes benchmarks/results/{name}.json and .md; docs/performance.md is made of them
+(benchmarks/page.py).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from math import log
+from pathlib import Path
+from statistics import median
+
+from lens_impl import configuration, experiments
+from lens_impl.display import grid
+from lens_impl.example import processor
+from lens_impl.files import write_json, write_text
+from lens_impl.tracking import git_state, versions
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).resolve().parent / "results"
+MIB = 1024**2
+_started = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One line of docs/performance.md. ratio: what the goal speaks of, where that is a ratio."""
+
+    what: str
+    goal: str
+    met: bool
+    ours: str
+    peer: str = ""
+    floor: str = ""
+    ratio: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers behind the goals."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def in_turn(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each way, called in turn: what else the machine does meets all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def seconds_of(way: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    return in_turn({"": way}, rounds=1)[""]
+
+
+def command_seconds(
+    *command: object, folder: Path = ROOT, environment: dict | None = None
+) -> float:
+    """Seconds of one process, which must succeed."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env=os.environ | (environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        sys.exit(done.stdout)
+    return seconds
+
+
+def train(results: Path, folder: Path, schedule: dict) -> Path:
+    """The checkpoint folder of a verl training: the first of the tiny scale, another schedule."""
+    config = configuration.load("tiny", ROOT)
+    run = experiments.runs(config)[0]
+    checkpoints = folder / "checkpoints"
+    command_seconds(
+        *(sys.executable, "-m", "lens_impl.train", "--gpu", "{}"),
+        *("--config", json.dumps(experiments.settings(config, run))),
+        *("--schedule", json.dumps(experiments.schedule(config) | schedule)),
+        *("--train", results / "data" / f"{run.mix}.parquet"),
+        *("--validation", results / "data" / "eval_math.parquet"),
+        *("--model", results / "models" / run.model, "--run-dir", folder / "run"),
+        *("--checkpoints", checkpoints, "--experiment", "bench"),
+        *("--tracking-uri", f"sqlite:///{folder}/mlflow.db"),
+    )
+    return checkpoints
+
+
+def extra_memory(way: Callable[[], object]) -> float:
+    """MiB by which this process grows at most during a call, its result included (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts over
+    before = _status("VmRSS")
+    way()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(key: str) -> int:
+    """KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+def exponent(sizes: list[float], costs: list[float]) -> float:
+    """The slope of log cost over log size, by least squares."""
+    x, y = [log(size) for size in sizes], [log(cost) for cost in costs]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    covariance = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return covariance / sum((a - mean_x) ** 2 for a in x)
+
+
+def write(name: str, about: str, goals: list[Goal], tables: list[Table]) -> None:
+    """benchmarks/results/{name}.json and .md, and the latter on the terminal."""
+    git = git_state(ROOT)
+    arguments = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    result = {
+        "name": name,
+        "about": about,
+        "command": arguments,
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "seconds": round(time.monotonic() - _started, 1),
+        "commit": str(git["commit"])[:12] + (" with changes" if git["dirty"] else ""),
+        "machine": f"{os.cpu_count()} cores, {processor()}; load {os.getloadavg()[1]:.1f}",
+        "versions": {key: value for key, value in versions().items() if value},
+        "goals": [asdict(goal) for goal in goals],
+        "tables": [asdict(table) for table in tables],
+    }
+    write_json(RESULTS / f"{name}.json", result)
+    write_text(RESULTS / f"{name}.md", page(result))
+    print(page(result))
+
+
+def page(result: dict) -> str:
+    """One result as markdown."""
+    used = ", ".join(f"{package} {version}" for package, version in result["versions"].items())
+    parts = [
+        f"# {result['name']}",
+        result["about"],
+        f"`{result['command']}`, {result['seconds']:.0f} s; {result['date']}; commit "
+        f"{result['commit']}; {result['machine']} (mean of the last five minutes); {used}",
+        goals_table(result["goals"]),
+    ]
+    for table in result["tables"]:
+        parts += [f"## {table['title']}", grid(table["header"], table["rows"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def goals_table(goals: list[dict]) -> str:
+    header = ["what", "goal", "ours", "peer", "floor", "ratio", "met"]
+    keys = header[:-1]
+    rows = [[goal[key] for key in keys] + ["yes" if goal["met"] else "**no**"] for goal in goals]
+    return grid(header, rows, text=(0, 1))

@@ -1,0 +1,79 @@
+"""The main job after the fact: what `make reproduce` took, its critical path, its memory.
+
+    python benchmarks/main_job.py           reads results/tiny and Snakemake's records of it
+
+The workflow's seconds are from the first job's start to the last one's end; installation and
+`make report` are not among them. The chart is that of `python -m lens_impl.experiments timeline`.
+"""
+
+import argparse
+from pathlib import Path
+
+from common import RESULTS, ROOT, Goal, Table, write
+
+from lens_impl import configuration, experiments, timeline
+from lens_impl.files import read_json, read_jsonl
+
+MINUTES, GIB = 12, 8
+
+
+def steps_table(results: Path, runs: list[str]) -> Table:
+    """Where the seconds of the trainings went, by phase, all steps together."""
+    rows = []
+    for run in runs:
+        lines = read_jsonl(results / "runs" / run / "metrics.jsonl")
+        phases = ("rollout", "old_log_prob", "advantage", "update", "queue", "validation", "step")
+        sums = {name: sum(line["seconds"].get(name, 0.0) for line in lines) for name in phases}
+        whole = read_json(results / "runs" / run / "manifest.json")["seconds"]
+        # The step holds the phases before it but the queue's put; validations come on top of it.
+        outside = whole - sums["step"] - sums["validation"]
+        rows.append([run, *(f"{value:.0f}" for value in sums.values()), f"{outside:.0f}"])
+    return Table("Seconds of the trainings", ["training", *phases, "start and end"], rows)
+
+
+def memory_table(jobs: list[timeline.Job]) -> Table:
+    rules = dict.fromkeys(job.rule for job in jobs if job.memory is not None)
+    largest = {rule: max(j.memory for j in jobs if j.rule == rule and j.memory) for rule in rules}
+    rows = [[rule, f"{mib:.0f}"] for rule, mib in sorted(largest.items(), key=lambda r: -r[1])]
+    return Table("Largest resident set of a job, all its processes (MiB)", ["rule", "MiB"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=ROOT, help="the project's folder")
+    root = parser.parse_args().root.resolve()
+    config = configuration.load("tiny", root)
+    runs = [run.name for run in experiments.runs(config)]
+    names = experiments.evaluated(config)
+    text = timeline.write_timeline(root, "tiny", names, RESULTS)
+    jobs = timeline.read_jobs(root, "tiny", names)
+    moved, _ = timeline.without_idle_times(jobs)
+    wall = max(job.end for job in moved) / 60
+    chain = sum(job.seconds for job in timeline.longest_chain(moved)) / 60
+    places = len(timeline.seconds_at_once(moved)) - 1
+    work = sum(job.seconds for job in moved) / 60 / places
+    training = max(job.memory for job in jobs if job.rule == "train" and job.memory) / 1024
+    goals = [
+        Goal(
+            "`make reproduce` from empty to end, after installation",
+            f"at most {MINUTES} min",
+            wall <= MINUTES,
+            f"{wall:.1f} min",
+            floor=f"{max(chain, work):.1f} min: "
+            + (f"work / {places}" if work > chain else "longest chain"),
+            ratio=f"{wall / max(chain, work):.2f}",
+        ),
+        Goal(
+            "memory of a training at tiny scale",
+            f"under {GIB} GiB",
+            training < GIB,
+            f"{training:.1f} GiB",
+        ),
+    ]
+    results = root / "results" / "tiny"
+    about = __doc__.split("\n\n")[-1].strip() + f"\n\n{text}\n\n![timeline](timeline.png)"
+    write("main_job", about, goals, [steps_table(results, runs), memory_table(jobs)])
+
+
+if __name__ == "__main__":
+    main()
