@@ -43,7 +43,7 @@ SCHEDULE = {
 }
 # Enough teaching that some problems are solved, and 200 problems to evaluate.
 PROBLEMS = CONFIG["tiny_problems"] | {
-    "sizes": CONFIG["tiny_problems"]["sizes"] | {"math_test": 200, "pretrain": 20000},
+    "sizes": CONFIG["tiny_problems"]["sizes"] | {"math_test": 200, "pretrain": 40000},
 }
 EVALUATION = experiments.evaluation_config(CONFIG) | {"n": 16, "k": [1, 2, 4, 8, 16]}
 
@@ -88,7 +88,7 @@ def trained(inputs, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("trained")
     run = experiments.Run("tiny", "math-dapo", "lens", 1)
     # A learning rate that moves the policy far in three steps: stale weights would be seen.
-    changes = {"engine": "vllm", "group_size": GROUP, "learning_rate": 1e-3}
+    changes = {"engine": "vllm", "group_size": GROUP, "learning_rate": 3e-4}
     call(
         *("lens_impl.train", "--config", json.dumps(experiments.settings(CONFIG, run) | changes)),
         *("--schedule", json.dumps(SCHEDULE), "--train", inputs / "mix.parquet"),
