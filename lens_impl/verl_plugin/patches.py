@@ -1,7 +1,7 @@
-"""Patches of verl 0.9.1 for a machine without accelerator, one function each.
+"""Patches of verl 0.9.1 and vLLM 0.28.0, one function each; most for a machine without accelerator.
 
-Each names the upstream line that it answers; tests/test_verl_patches.py fails when a patch is no
-longer needed or no longer fits.
+Each names the upstream line that it answers; tests/test_verl_patches.py (vLLM: tests/test_vllm.py)
+fails when a patch is no longer needed or no longer fits.
 """
 
 import functools
@@ -48,6 +48,32 @@ def offload_without_pinned_memory() -> None:
     import verl.workers.engine.fsdp.transformer_impl as transformer_impl
 
     transformer_impl.CPUOffloadPolicy = lambda pin_memory=True: None
+
+
+def build_prompts_without_chatml() -> None:
+    """verl/utils/tokenizer/continuous_token_wiring.py asks every Qwen2's tokenizer for <|im_end|>.
+
+    The made model is a Qwen2 with a small tokenizer of its own. What verl does with the token is
+    for turns that follow a response; trainings here have one turn, so its default builder serves.
+    """
+    import verl.utils.tokenizer.continuous_token_wiring as wiring
+
+    wiring._MODEL_TYPE_TO_FAMILY.pop("qwen2", None)
+
+
+def keep_vllm_weights() -> None:
+    """vllm/model_executor/layers/linear.py empties a layer's weight once it is packed for the CPU.
+
+    verl's weight sync then finds nothing to copy into, fails in vLLM's worker, and the sender waits
+    for its answer for ever. A plain linear call reads the weight where verl writes it.
+    """
+    import vllm.model_executor.layers.utils as utils
+
+    utils.dispatch_cpu_unquantized_gemm = _plain_linear
+
+
+def _plain_linear(layer: torch.nn.Module, remove_weight: bool) -> None:
+    layer.cpu_linear = torch.nn.functional.linear
 
 
 def log_probs_in_one_call() -> None:

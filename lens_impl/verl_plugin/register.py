@@ -5,6 +5,8 @@ import os
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
+from lens_impl.verl_plugin import patches
+
 
 def _hf_replica() -> type:
     from lens_impl.verl_plugin.hf_rollout import HFReplica
@@ -14,6 +16,7 @@ def _hf_replica() -> type:
 
 _ROLLOUT_REGISTRY[("hf", "async")] = "lens_impl.verl_plugin.hf_rollout.HFRollout"
 RolloutReplicaRegistry.register("hf", _hf_replica)
+patches.build_prompts_without_chatml()
 
 if os.environ.get("VERL_PLATFORM") == "cpu":
     from lens_impl.verl_plugin.platform_cpu import use_cpu_platform
