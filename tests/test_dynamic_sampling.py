@@ -139,8 +139,14 @@ def sampled(setup) -> tuple[list[int], dict]:
     batch, metrics = setup.trainer.replay_buffer.sample(
         global_steps=setup.trainer.global_steps, partition_id="train", batch_size=BATCH
     )
-    problems = [int(setup.queue.rows[key]["prompts"][0]) for key in batch.keys]
+    rollout = setup.trainer.agent_loop_manager
+    rows = rollout.take(batch.keys)
+    problems = [int(prompt[0]) for prompt in rows["prompts"].unbind()]
+    assert problems == rows["index"].tolist()
     assert problems[::GROUP] == problems[1::GROUP]  # whole groups, side by side
+    places = [int(response[1]) for response in rows["responses"].unbind()]
+    assert places == [*range(GROUP)] * BATCH
+    assert not rollout.rows  # those of dropped groups are gone too
     setup.queue.kv_clear("train", batch.keys)
     return problems[::GROUP], setup.trainer._sampled_groups(metrics)
 
