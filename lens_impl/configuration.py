@@ -44,7 +44,8 @@ def load(scale: str | None = None, root: Path = Path()) -> dict:
 
 def read_yaml(path: Path | str) -> dict:
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        # The parser in C: the one in Python takes a tenth of a dry run.
+        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Hint: git checkout -- {path}") from None
     except yaml.YAMLError as error:
