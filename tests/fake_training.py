@@ -4,7 +4,7 @@ The supervisor, its lock, its resuming and its files are the real ones. The stan
 contract with it: a line in metrics.jsonl a step, a checkpoint marked by resume.json, SIGUSR1. Each
 step is a function of the one before, so that a gap, a double step or a wrong resume changes all
 that follows. What FAKE_FAULT names goes wrong once:
-    exit at step 5; deaf (ignores SIGUSR1, as a step does that is longer than the notice)
+    exit at step 6; deaf (ignores SIGUSR1, as a step does that is longer than the notice)
 """
 
 import hashlib
@@ -44,7 +44,7 @@ def verl(request: Path) -> None:
         time.sleep(float(os.environ["FAKE_SECONDS"]))
         step += 1
         state = hashlib.sha256(f"{state} {step}".encode()).hexdigest()
-        if fault == "exit" and step == 5 and not once.exists():
+        if fault == "exit" and step == 6 and not once.exists():
             once.touch()
             sys.exit("the stand-in was told to fail")
         with open(folder / "metrics.jsonl", "a") as lines:

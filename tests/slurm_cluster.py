@@ -7,6 +7,7 @@ Nothing is left behind.
 
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -176,6 +177,8 @@ def cluster(nodes: int = 1, gpus: int = 2) -> Iterator[Cluster]:
     # Not in a test's folder: munge wants every folder above its socket to be open to all.
     folder = Path(tempfile.mkdtemp(prefix="lens-slurm-", dir="/tmp"))
     made = Cluster(folder, nodes, gpus)
+    # Told to end, as by a limit of time, it stops its daemons as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
             made.start()

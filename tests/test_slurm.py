@@ -46,7 +46,7 @@ def cluster():
 def prepared(tmp_path_factory):
     """A project in which everything that a training needs has been made."""
     project = copy_project(tmp_path_factory.mktemp("prepared") / "project")
-    (project.folder / "steps.yaml").write_text(f"train: {{steps: {STEPS}, checkpoint_every: 4}}\n")
+    (project.folder / "steps.yaml").write_text(f"train: {{steps: {STEPS}, checkpoint_every: 5}}\n")
     python = project.folder / "bin" / "python"
     fake = f'[ "$2" = lens_impl.train ] && exec {sys.executable} {ROOT}/tests/fake_training.py '
     python.write_text(python.read_text().replace("\nmake() {", f'\n{fake}"${{@:3}}"\nmake() {{', 1))
@@ -192,7 +192,7 @@ def test_a_training_whose_job_is_about_to_end_saves_first(job, undisturbed):
     assert "the Slurm job is about to end: ends this step, saves, and leaves" in logs
     # The step in which it was told to stop, and no multiple of checkpoint_every.
     steps = {int(step) for step in re.findall(r"resumes after step (\d+)", logs)}
-    assert any(step % 4 for step in steps)
+    assert any(step % 5 for step in steps)
 
 
 def test_walltime_that_ends_within_a_step(job, undisturbed):
