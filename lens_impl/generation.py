@@ -12,6 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+# Finished rows leave the batch when they are more than this share of it: to leave copies the cache.
+IDLE_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,52 @@ def sample(
     return completions
 
 
+class _ReservedLayer(DynamicLayer):
+    """A cache layer in memory of its final size, where Hugging Face's copies all at every token.
+
+    For layers of full attention.
+    """
+
+    def __init__(self, capacity: int):
+        super().__init__()
+        self.capacity = capacity
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._reserve([key_states[:, :, :0], value_states[:, :, :0]])
+        start, end = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
+        for room, states in zip(self.rooms, (key_states, value_states), strict=True):
+            room[:, :, start:end] = states
+        self.keys, self.values = (room[:, :, :end] for room in self.rooms)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        self._reserve([self.keys[indices], self.values[indices]])
+
+    def _reserve(self, held: list[torch.Tensor]) -> None:
+        length = held[0].shape[-2]
+        self.rooms = [h.new_empty(*h.shape[:2], self.capacity, h.shape[-1]) for h in held]
+        for room, states in zip(self.rooms, held, strict=True):
+            room[:, :, :length] = states
+        self.keys, self.values = (room[:, :, :length] for room in self.rooms)
+
+
 @torch.inference_mode()
 def _sample_batch(
     model, prompts, seeds, max_new_tokens, temperature, top_p, eos_token_id, pad_token_id
 ) -> list[Completion]:
-    rows, width, device = len(prompts), max(map(len, prompts)), model.device
-    input_ids = torch.full((rows, width), pad_token_id)
-    attention_mask = torch.zeros((rows, width), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
+    # The completions of a group share their prompt, which is read once.
+    distinct = list(dict.fromkeys(map(tuple, prompts)))
+    places = {prompt: place for place, prompt in enumerate(distinct)}
+    rows, width, device = len(prompts), max(map(len, distinct)), model.device
+    input_ids = torch.full((len(distinct), width), pad_token_id)
+    attention_mask = torch.zeros((len(distinct), width), dtype=torch.long)
+    for row, prompt in enumerate(distinct):
         input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
         attention_mask[row, width - len(prompt) :] = 1
     input_ids, attention_mask = input_ids.to(device), attention_mask.to(device)
+    position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
     uniforms = torch.from_numpy(
         np.stack([np.random.default_rng(seed).random(max_new_tokens) for seed in seeds])
     ).to(device)
@@ -79,9 +118,12 @@ def _sample_batch(
     log_probs = torch.zeros((rows, max_new_tokens), device=device)
     lengths = torch.full((rows,), max_new_tokens, device=device)
     finished = torch.zeros(rows, dtype=torch.bool, device=device)
+    of_row = torch.tensor([places[tuple(prompt)] for prompt in prompts], device=device)
+    # Which completion a row of the batch is, and whether it goes on.
     active = torch.arange(rows, device=device)
-    position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
-    cache = None
+    going = torch.ones(rows, dtype=torch.bool, device=device)
+    layers = model.config.num_hidden_layers
+    cache = Cache(layers=[_ReservedLayer(width + max_new_tokens) for _ in range(layers)])
     for step in range(max_new_tokens):
         output = model(
             input_ids=input_ids,
@@ -91,19 +133,23 @@ def _sample_batch(
             use_cache=True,
             logits_to_keep=1,
         )
-        cache = output.past_key_values
         logits = output.logits[:, -1].float()
+        if step == 0:
+            cache.batch_select_indices(of_row)
+            logits, attention_mask = logits[of_row], attention_mask[of_row]
+            position_ids = position_ids[of_row]
         chosen, chosen_log_probs = _choose(logits, uniforms[active, step], temperature, top_p)
-        tokens[active, step] = chosen
-        log_probs[active, step] = chosen_log_probs
-        ended = chosen == eos_token_id
+        tokens[active[going], step] = chosen[going]
+        log_probs[active[going], step] = chosen_log_probs[going]
+        ended = going & (chosen == eos_token_id)
         lengths[active[ended]] = step + 1
         finished[active[ended]] = True
-        keep = torch.nonzero(~ended)[:, 0]
-        if len(keep) == 0:
+        going &= ~ended
+        if not going.any():
             break
-        if len(keep) < len(active):
-            active, chosen = active[keep], chosen[keep]
+        if going.sum() < (1 - IDLE_SHARE) * len(going):
+            keep = torch.nonzero(going)[:, 0]
+            active, chosen, going = active[keep], chosen[keep], going[keep]
             attention_mask, position_ids = attention_mask[keep], position_ids[keep]
             cache.batch_select_indices(keep)
         input_ids = chosen[:, None]
