@@ -114,7 +114,7 @@ slurm-test: venv
 		apt-get update -qq; \
 		apt-get install --yes -qq --no-install-recommends $(SLURM_PACKAGES) >/dev/null; \
 	fi; \
-	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py
+	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py tests/test_slurm_workflow.py
 
 # An environment of its own: vLLM's processor build pins other versions. --no-deps, since it asks for
 # torchvision, torchaudio and torchcodec, whose CUDA builds do not go with a torch for processors.

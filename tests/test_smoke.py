@@ -33,10 +33,8 @@ def snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A copy of the tracked files, as a clone would have them, after one run of the workflow."""
-    folder = tmp_path_factory.mktemp("clone")
+def copy_tracked(folder: Path) -> None:
+    """The project's files as a clone would have them."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -48,6 +46,13 @@ def project(tmp_path_factory):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the tracked files after one run of the workflow."""
+    folder = tmp_path_factory.mktemp("clone")
+    copy_tracked(folder)
     result = snakemake(folder)
     assert result.returncode == 0, result.stdout[-6000:]
     return folder
