@@ -72,7 +72,7 @@ def seconds_a_job(folder: Path) -> float:
     """What Snakemake adds to a job that does nothing: 21 of them less 1."""
     seconds = []
     for jobs in (1, 21):
-        place = folder / str(jobs)
+        place = folder / f"{jobs} jobs"
         place.mkdir()
         (place / "Snakefile").write_text(REAL.format(jobs=jobs))
         command = (sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all")
