@@ -85,14 +85,14 @@ def command_seconds(
     return seconds
 
 
-def train(results: Path, folder: Path, schedule: dict) -> Path:
+def train(results: Path, folder: Path, schedule: dict, threads: int = 1) -> Path:
     """The checkpoint folder of a verl training: the first of the tiny scale, another schedule."""
     config = configuration.load("tiny", ROOT)
     run = experiments.runs(config)[0]
     checkpoints = folder / "checkpoints"
     command_seconds(
         *(sys.executable, "-m", "lens_impl.train", "--gpu", "{}"),
-        *("--config", json.dumps(experiments.settings(config, run))),
+        *("--config", json.dumps(experiments.settings(config, run) | {"threads": threads})),
         *("--schedule", json.dumps(experiments.schedule(config) | schedule)),
         *("--train", results / "data" / f"{run.mix}.parquet"),
         *("--validation", results / "data" / "eval_math.parquet"),

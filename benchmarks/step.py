@@ -3,10 +3,9 @@
     python benchmarks/step.py        needs results/tiny, of `make reproduce`, and `make venv-trl`
 
 All train the same model on the same prompts: 32 x 16 responses of at most 64 tokens a step, four
-updates, float32. The first step of each is left out. TRL gets one thread, then two, and the faster
-counts; its reward is a comparison of texts, where ours and the floor's is the grader. The floor is
-run first and last, so that a machine that slows down is seen. verl's own processes share the two
-cores with the one thread of its actor.
+updates, float32. The first step of each is left out. Each gets one thread, as in the workflow,
+where two trainings run at once, then two. TRL's reward is a comparison of texts, where ours and the
+floor's is the grader. The floor is run first and last, so that a machine that slows down is seen.
 """
 
 import argparse
@@ -14,7 +13,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
 from common import ROOT, Goal, Table, command_seconds, train, write
 
@@ -22,6 +21,7 @@ from lens_impl import configuration
 from lens_impl.errors import UserError, run_cli
 from lens_impl.files import read_jsonl
 
+THREADS = (1, 2)
 PHASES = ("rollout", "reward", "old_log_prob", "update")
 TRL = ROOT / ".venv-trl" / "bin" / "python"
 
@@ -43,8 +43,8 @@ def other(python: Path | str, script: str, request: dict, threads: int) -> dict[
     return summary(json.loads(Path(request["out"]).read_text()))
 
 
-def measure(results: Path, steps: int, trl: Path) -> dict[str, dict[str, float]]:
-    """Way -> what summary() says of it."""
+def measure(results: Path, steps: int, trl: Path) -> dict[tuple[str, int], dict[str, float]]:
+    """(way, threads) -> what summary() says of it."""
     config = configuration.load("tiny", ROOT)
     trained = config["train"]
     with tempfile.TemporaryDirectory() as name:
@@ -60,15 +60,15 @@ def measure(results: Path, steps: int, trl: Path) -> dict[str, dict[str, float]]
             "tokens": trained["max_response_tokens"],
             "steps": steps,
         }
-        found = {"plain loop, before": other(sys.executable, "step_plain.py", request, 1)}
         schedule = {"steps": steps, "validate_every": steps, "checkpoint_every": steps}
         schedule |= {"validation": {"n": 1, "problems": 4}, "dump_every": 0}
-        checkpoints = train(results, folder, schedule)
-        found["ours (verl)"] = summary(read_jsonl(checkpoints / "metrics.jsonl"))
-        for threads in (1, 2):
-            kind = f"TRL, {threads} thread(s)"
-            found[kind] = other(trl, "step_trl.py", request, threads)
-        found["plain loop, after"] = other(sys.executable, "step_plain.py", request, 1)
+        found = {}
+        for threads in THREADS:
+            found["plain loop", threads] = other(sys.executable, "step_plain.py", request, threads)
+            checkpoints = train(results, folder / str(threads), schedule, threads)
+            found["ours (verl)", threads] = summary(read_jsonl(checkpoints / "metrics.jsonl"))
+            found["TRL", threads] = other(trl, "step_trl.py", request, threads)
+        found["plain loop again", 1] = other(sys.executable, "step_plain.py", request, 1)
     return found
 
 
@@ -86,12 +86,28 @@ def main() -> None:
         raise UserError(f"{arguments.trl} does not exist. Hint: make venv-trl")
     found = measure(arguments.results.resolve(), arguments.steps, arguments.trl)
     speeds = {kind: times["tokens"] / times["step"] for kind, times in found.items()}
-    ours = speeds["ours (verl)"]
-    trl = max(value for kind, value in speeds.items() if kind.startswith("TRL"))
-    floor = mean(value for kind, value in speeds.items() if kind.startswith("plain"))
-    goals = [
+    goals = [goal for threads in THREADS for goal in goals_of(speeds, threads)]
+    rows = {f"{way}, {threads} thread(s)": times for (way, threads), times in found.items()}
+    columns = (*PHASES, "overhead", "step")
+    seconds = [
+        [kind, *(f"{times[name]:.2f}" for name in columns), f"{times['tokens']:,.0f}"]
+        for kind, times in rows.items()
+    ]
+    by_phase = [
+        [kind, *(speed(times, name) for name in (*PHASES, "step"))] for kind, times in rows.items()
+    ]
+    tables = [
+        Table("Seconds a step", ["way", *columns, "tokens"], seconds),
+        Table("Tokens a second", ["way", *PHASES, "step"], by_phase),
+    ]
+    write("step", __doc__.split("\n\n")[-1].strip(), goals, tables)
+
+
+def goals_of(speeds: dict[tuple[str, int], float], threads: int) -> list[Goal]:
+    ours, trl, floor = (speeds[way, threads] for way in ("ours (verl)", "TRL", "plain loop"))
+    return [
         Goal(
-            "training step on the processor, 512 responses, against TRL",
+            f"training step on the processor, 512 responses, {threads} thread(s), against TRL",
             "faster",
             ours > trl,
             f"{ours:,.0f} tokens/s",
@@ -107,19 +123,6 @@ def main() -> None:
             ratio=f"{floor / ours:.2f}",
         ),
     ]
-    columns = (*PHASES, "overhead", "step")
-    seconds = [
-        [kind, *(f"{times[name]:.2f}" for name in columns), f"{times['tokens']:,.0f}"]
-        for kind, times in found.items()
-    ]
-    by_phase = [
-        [kind, *(speed(times, name) for name in (*PHASES, "step"))] for kind, times in found.items()
-    ]
-    tables = [
-        Table("Seconds a step", ["way", *columns, "tokens"], seconds),
-        Table("Tokens a second", ["way", *PHASES, "step"], by_phase),
-    ]
-    write("step", __doc__.split("\n\n")[-1].strip(), goals, tables)
 
 
 if __name__ == "__main__":
