@@ -1,7 +1,6 @@
 """verl's dynamic sampling with our rollout: the real trainer's methods, replay buffer and batched
-rollout in one process. Ray, the TransferQueue's storage and the model are replaced."""
+rollout and queue in one process. Ray and the model are replaced."""
 
-from collections import defaultdict
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,38 +11,13 @@ from hydra import compose, initialize_config_dir
 
 from lens_impl import configuration, experiments
 from lens_impl.generation import Completion
+from lens_impl.verl_plugin.local_queue import LocalQueue
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
 
 pytestmark = pytest.mark.slow
 
 VERL_CONFIG = Path(find_spec("verl").submodule_search_locations[0]) / "trainer" / "config"
 BATCH, GROUP = 4, 2
-
-
-class Queue:
-    """The calls of transfer_queue that this path makes, over dictionaries."""
-
-    def __init__(self):
-        self.tags: dict = defaultdict(dict)
-        self.rows: dict = {}
-
-    def kv_list(self):
-        return {name: dict(partition) for name, partition in self.tags.items()}
-
-    def kv_batch_put(self, keys, partition_id, fields=None, tags=None):
-        for i, key in enumerate(keys):
-            self.tags[partition_id].setdefault(key, {}).update(tags[i] if tags else {})
-            if fields is not None:
-                columns = {name: column.unbind() for name, column in fields.items()}
-                self.rows.setdefault(key, {}).update({n: c[i] for n, c in columns.items()})
-
-    def kv_batch_get(self, keys, partition_id, select_fields):
-        return {name: [self.rows[key][name] for key in keys] for name in select_fields}
-
-    def kv_clear(self, partition_id, keys):
-        for key in keys:
-            self.tags[partition_id].pop(key, None)
-            self.rows.pop(key, None)
 
 
 class Tokenizer:
@@ -94,7 +68,7 @@ def trainer_of(config, kinds, monkeypatch):
     from lens_impl.verl_plugin import hf_rollout
     from lens_impl.verl_plugin.trainer import LensTrainer
 
-    queue = Queue()
+    queue = LocalQueue()
     for module in (replay_buffer, trainer_base, hf_rollout):
         monkeypatch.setattr(module, "tq", queue)
 
@@ -139,15 +113,15 @@ def sampled(setup) -> tuple[list[int], dict]:
     batch, metrics = setup.trainer.replay_buffer.sample(
         global_steps=setup.trainer.global_steps, partition_id="train", batch_size=BATCH
     )
-    rollout = setup.trainer.agent_loop_manager
-    rows = rollout.take(batch.keys)
+    fields = ["prompts", "responses", "index"]
+    rows = setup.queue.kv_batch_get(batch.keys, "train", fields)
     problems = [int(prompt[0]) for prompt in rows["prompts"].unbind()]
     assert problems == rows["index"].tolist()
     assert problems[::GROUP] == problems[1::GROUP]  # whole groups, side by side
     places = [int(response[1]) for response in rows["responses"].unbind()]
     assert places == [*range(GROUP)] * BATCH
-    assert not rollout.rows  # those of dropped groups are gone too
-    setup.queue.kv_clear("train", batch.keys)
+    setup.queue.kv_clear(batch.keys, "train")
+    assert not setup.queue.rows["train"]  # those of dropped groups are gone too
     return problems[::GROUP], setup.trainer._sampled_groups(metrics)
 
 

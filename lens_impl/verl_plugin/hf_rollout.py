@@ -2,15 +2,15 @@
 
 verl's stock path sends each sample through an agent-loop coroutine to an inference server. Here
 one call per rank samples the whole batch (`lens_impl.generation`), rewards come from the one
-grader, and the results are told to the replay buffer in the order of the data loader. The order and
+grader, and the results enter the queue in one put, in the order of the data loader. The order and
 the random numbers of a step are then functions of seed, step and problem alone.
 
 Deviations from verl's agent loop: single-turn text only; no inference server, so no request ids,
-pre-emption counts or partial rollouts; the completions of a training step stay in this process,
-which is the trainer's, and do not pass through the TransferQueue.
+pre-emption counts or partial rollouts; the queue is one of this process (local_queue.py).
 """
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,6 @@ class BatchedRollout:
         self.tokenizer = tokenizer
         self.seconds: dict[str, float] = {}
         self.step, self.call = 0, 0  # the training step, and which of its calls this is
-        self.rows: dict[str, dict] = {}  # completions by key that the trainer has not taken
 
     def generate_sequences(self, batch: TensorDict) -> None:
         """Sample, grade and store rollout.n completions for each prompt of a training step."""
@@ -190,12 +189,13 @@ class BatchedRollout:
         return compute_scores([row for row, _ in rows], texts)
 
     def _store(self, rows, prompts, completions, scores, step) -> None:
-        """Tell the replay buffer of the completions, and keep what the trainer will take."""
-        keys, tags = [], []
+        """What the trainer reads of AgentLoopWorkerTQ's fields and tags, and no more of them."""
+        keys, tags, columns = [], [], defaultdict(list)
         everything = zip(rows, prompts, completions, scores, strict=True)
         for (problem, index), prompt, completion, score in everything:
             keys.append(f"{problem['uid']}_{index}_0")
-            self.rows[keys[-1]] = _columns(prompt, completion, score["score"], problem["index"])
+            for name, row in _columns(prompt, completion, score["score"]).items():
+                columns[name].append(row)
             lengths = len(prompt), len(completion.token_ids)
             tags.append(
                 {
@@ -208,26 +208,18 @@ class BatchedRollout:
                     "max_global_steps": step - 1,
                 }
             )
-        # The reward alone, which the filter of dynamic sampling reads.
-        rewards = torch.tensor([[score["score"]] for score in scores], dtype=torch.float32)
-        fields = TensorDict({"rm_scores": rewards}, batch_size=len(keys))
+        fields: dict[str, Any] = {
+            name: torch.nested.as_nested_tensor(values, layout=torch.jagged)
+            for name, values in columns.items()
+        }
+        fields["index"] = torch.tensor([int(problem["index"]) for problem, _ in rows])
+        fields = TensorDict(fields, batch_size=len(keys))
         tq.kv_batch_put(keys=keys, partition_id="train", fields=fields, tags=tags)
         uids = list(dict.fromkeys(problem["uid"] for problem, _ in rows))
         tq.kv_batch_put(keys=uids, partition_id="train", tags=[{"status": "finished"}] * len(uids))
 
-    def take(self, keys: list[str]) -> TensorDict:
-        """The completions with these keys, as columns; those of other keys are dropped."""
-        rows = [self.rows[key] for key in keys]
-        self.rows.clear()
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        fields: dict[str, Any] = {"index": torch.tensor(columns.pop("index"))}
-        for name, values in columns.items():
-            fields[name] = torch.nested.as_nested_tensor(values, layout=torch.jagged)
-        return TensorDict(fields, batch_size=len(rows))
 
-
-def _columns(prompt: list[int], completion: Completion, score: float, index: Any) -> dict[str, Any]:
-    """What the trainer and the actor read of AgentLoopWorkerTQ's fields, of one completion."""
+def _columns(prompt: list[int], completion: Completion, score: float) -> dict[str, torch.Tensor]:
     response = torch.tensor(completion.token_ids)
     input_ids = torch.tensor(prompt + completion.token_ids)
     mask = torch.ones_like(response)
@@ -242,7 +234,6 @@ def _columns(prompt: list[int], completion: Completion, score: float, index: Any
         "loss_mask": mask,
         "rollout_log_probs": torch.tensor(completion.log_probs),
         "rm_scores": rm_scores,
-        "index": int(index),
     }
 
 

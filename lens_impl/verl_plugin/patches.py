@@ -50,6 +50,20 @@ def offload_without_pinned_memory() -> None:
     transformer_impl.CPUOffloadPolicy = lambda pin_memory=True: None
 
 
+def use_local_queue() -> None:
+    """verl/trainer/main_ppo.py and trainer_base.py name the module transfer_queue, with no choice.
+
+    Its controller and its storage are two processes, of no use to a rollout in the trainer's own.
+    """
+    import transfer_queue
+
+    from lens_impl.verl_plugin.local_queue import LocalQueue
+
+    queue = LocalQueue()
+    for name in ("init", "close", "kv_list", "kv_batch_put", "kv_batch_get", "kv_clear"):
+        setattr(transfer_queue, name, getattr(queue, name))
+
+
 def build_prompts_without_chatml() -> None:
     """verl/utils/tokenizer/continuous_token_wiring.py asks every Qwen2's tokenizer for <|im_end|>.
 

@@ -40,7 +40,7 @@ from verl.workers.utils.padding import response_from_nested, response_to_nested
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.diagnostics import step_diagnostics
 from lens_impl.files import write_json, write_parquet
-from lens_impl.verl_plugin import stopping
+from lens_impl.verl_plugin import patches, stopping
 from lens_impl.verl_plugin.hf_rollout import (
     BatchedRollout,
     HFActorRolloutRefWorker,
@@ -130,12 +130,9 @@ class LensTrainer(PPOTrainerSync):
             return super().prepare_step()
 
     def _compute_old_log_prob(self, batch, metrics):
-        if isinstance(self.agent_loop_manager, BatchedRollout):
-            self.rows = self.agent_loop_manager.take(batch.keys)
-        else:
-            self.rows = tq.kv_batch_get(
-                keys=batch.keys, partition_id=batch.partition_id, select_fields=ROLLOUT_FIELDS
-            )
+        self.rows = tq.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=ROLLOUT_FIELDS
+        )
         settings = {"calculate_entropy": True, "compute_loss": False}
         output = self.actor_rollout_wg.compute_log_prob(self._columns(MODEL_FIELDS, settings))
         mask = self.rows["response_mask"]
@@ -307,7 +304,12 @@ class LensTrainer(PPOTrainerSync):
 
 
 class LensTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
-    """verl's task runner, which hands the engine `hf` its batched rollout."""
+    """verl's task runner, which hands the engine `hf` its batched rollout and its queue."""
+
+    def run(self, config):
+        if config.actor_rollout_ref.rollout.name == "hf":
+            patches.use_local_queue()
+        super().run(config)
 
     def init_agent_loop_manager(self):
         if self.config.actor_rollout_ref.rollout.name == "hf":
