@@ -1,8 +1,8 @@
 """verl's queue for a rollout in the trainer's own process: dictionaries in place of two processes.
 
 The TransferQueue hands rows from agent loops on many machines to a trainer. The engine `hf` samples
-in a call of the trainer, so that nothing has to travel. Deviations: no storage actors, no checkpoints
-of the queue; rows are held by reference.
+in a call of the trainer, so that nothing has to travel. Deviations: no storage actors, no
+checkpoints of the queue; rows are held by reference.
 """
 
 from collections import defaultdict
