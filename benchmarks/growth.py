@@ -130,7 +130,7 @@ def tables(runs: int, folder: Path) -> Work:
 def dry_runs(trainings: int, folder: Path) -> Work:
     (folder / "overlay.yaml").write_text(OVERLAY.format(seeds=list(range(max(1, trainings // 2)))))
     ours = ("--configfile", folder / "overlay.yaml", "--config", "scale=paper", "--cores", "1")
-    return partial(dry_run, ROOT, *map(str, (*ours, "--directory", ROOT, "--nolock", "all")))
+    return partial(dry_run, ROOT, *ours, "--directory", ROOT, "--nolock", "all")
 
 
 def timelines(jobs: int, folder: Path) -> Work:
