@@ -66,13 +66,13 @@ def seconds_of(way: Callable[[], object]) -> float:
     return in_turn({"": way}, rounds=1)[""]
 
 
-def command_seconds(
-    *command: object, folder: Path = ROOT, environment: dict | None = None
-) -> float:
-    """Seconds of one process, which must succeed."""
+def command(
+    *words: object, folder: Path = ROOT, environment: dict | None = None
+) -> tuple[float, str]:
+    """(seconds, output) of one process, which must succeed."""
     started = time.perf_counter()
     done = subprocess.run(
-        list(map(str, command)),
+        list(map(str, words)),
         cwd=folder,
         env=os.environ | (environment or {}),
         stdout=subprocess.PIPE,
@@ -82,7 +82,7 @@ def command_seconds(
     seconds = time.perf_counter() - started
     if done.returncode:
         sys.exit(done.stdout)
-    return seconds
+    return seconds, done.stdout
 
 
 def train(results: Path, folder: Path, schedule: dict, threads: int = 1) -> Path:
@@ -90,7 +90,7 @@ def train(results: Path, folder: Path, schedule: dict, threads: int = 1) -> Path
     config = configuration.load("tiny", ROOT)
     run = experiments.runs(config)[0]
     checkpoints = folder / "checkpoints"
-    command_seconds(
+    command(
         *(sys.executable, "-m", "lens_impl.train", "--gpu", "{}"),
         *("--config", json.dumps(experiments.settings(config, run) | {"threads": threads})),
         *("--schedule", json.dumps(experiments.schedule(config) | schedule)),

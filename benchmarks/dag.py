@@ -6,14 +6,12 @@ The two are timed in turn, so that what else the machine does meets both.
 """
 
 import re
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 
-ROOT = Path(__file__).resolve().parent.parent
+from common import ROOT, command, in_turn
+
 ROUNDS = 3
 OVERLAY = """
 experiments:
@@ -29,41 +27,35 @@ rule make:
 """
 
 
-def dry_run(folder: Path, *arguments: str) -> tuple[float, int]:
+def dry_run(folder: Path, *arguments: object) -> tuple[float, int]:
     """(seconds, jobs) of one dry run."""
-    started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        sys.exit(done.stdout)
-    return seconds, int(re.search(r"^total +(\d+)$", done.stdout, re.M).group(1))
+    snakemake = (sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules")
+    seconds, output = command(*snakemake, *arguments, folder=folder)
+    return seconds, int(re.search(r"^total +(\d+)$", output, re.M).group(1))
+
+
+def against_trivial(folder: Path, rounds: int, *ours: object) -> tuple[float, float, int]:
+    """(seconds of the project with these arguments, of the trivial Snakefile, jobs), medians."""
+    ours = ("--cores", "1", "--nolock", "--directory", ROOT, *ours)
+    _, jobs = dry_run(ROOT, *ours)
+    (folder / "Snakefile").write_text(TRIVIAL.format(jobs=jobs))
+    ways = {
+        "ours": lambda: dry_run(ROOT, *ours),
+        "trivial": lambda: dry_run(folder, "--cores", "1"),
+    }
+    seconds = in_turn(ways, rounds)
+    return seconds["ours"], seconds["trivial"], jobs
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        overlay = Path(name) / "overlay.yaml"
         # A training is 10 jobs: itself, 8 shards, and their score.
-        (folder / "overlay.yaml").write_text(OVERLAY.format(seeds=list(range(99))))
-        ours = ["--configfile", str(folder / "overlay.yaml"), "--config", "scale=paper"]
-        ours += ["--cores", "1", "--directory", str(ROOT), "--nolock", "all"]
-        _, jobs = dry_run(ROOT, *ours)
-        (folder / "Snakefile").write_text(TRIVIAL.format(jobs=jobs))
-        times: dict[str, list[float]] = {"ours": [], "trivial": []}
-        for _ in range(ROUNDS):
-            times["ours"].append(dry_run(ROOT, *ours)[0])
-            times["trivial"].append(dry_run(folder, "--cores", "1")[0])
-        seconds = {kind: median(values) for kind, values in times.items()}
-    print(
-        f"{jobs} jobs, median of {ROUNDS} dry runs: "
-        + ", ".join(f"{kind} {value:.2f} s" for kind, value in seconds.items())
-    )
-    print(f"ratio {seconds['ours'] / seconds['trivial']:.2f}")
+        overlay.write_text(OVERLAY.format(seeds=list(range(99))))
+        paper = ("--configfile", overlay, "--config", "scale=paper", "--")
+        ours, trivial, jobs = against_trivial(Path(name), ROUNDS, *paper, "all")
+    print(f"{jobs} jobs, median of {ROUNDS} dry runs: ours {ours:.2f} s, trivial {trivial:.2f} s")
+    print(f"ratio {ours / trivial:.2f}")
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def tables(runs: int, folder: Path) -> Work:
 def dry_runs(trainings: int, folder: Path) -> Work:
     (folder / "overlay.yaml").write_text(OVERLAY.format(seeds=list(range(max(1, trainings // 2)))))
     ours = ("--configfile", folder / "overlay.yaml", "--config", "scale=paper", "--cores", "1")
-    return partial(dry_run, ROOT, *map(str, (*ours, "--directory", ROOT, "--nolock", "all")))
+    return partial(dry_run, ROOT, *ours, "--directory", ROOT, "--nolock", "all")
 
 
 def timelines(jobs: int, folder: Path) -> Work:
@@ -186,7 +186,8 @@ def plot(found: dict[str, tuple[list[int], list[float]]], path: Path) -> None:
             ax.loglog(x, 1e-3 * (x / 10) ** slope, color="0.6", linewidth=0.8)
         ax.set_xlabel("size")
         ax.set_ylabel("seconds")
-        ax.legend()
+        # Beside the curves, which fill the whole square.
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
 

@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=ROOT, help="the project's folder")
     root = parser.parse_args().root.resolve()
     config = configuration.load("tiny", root)
-    runs = [run.name for run in experiments.runs(config)]
-    names = experiments.evaluated(config)
+    trained = experiments.runs(config)
+    runs, names = [run.name for run in trained], experiments.evaluated(trained)
     text = timeline.write_timeline(root, "tiny", names, RESULTS)
     jobs = timeline.read_jobs(root, "tiny", names)
     moved, _ = timeline.without_idle_times(jobs)

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from common import ROOT, Goal, Table, command_seconds, train, write
-from dag import TRIVIAL, dry_run
+from common import ROOT, Goal, Table, command, train, write
+from dag import TRIVIAL, against_trivial
 
 PARTS = {
     "Python": "pass",
@@ -27,14 +27,6 @@ PARTS = {
     "load the model": "from transformers import AutoModelForCausalLM as M; M.from_pretrained({!r})",
 }
 PHASES = ("supervisor", "Ray, verl, workers, model", "first validation", "first step", "save, end")
-REAL = """
-rule all:
-    input: expand("made/{{i}}", i=range({jobs}))
-
-rule make:
-    output: "made/{{i}}"
-    shell: "touch {{output}}"
-"""
 
 
 def start(results: Path, folder: Path) -> list[float]:
@@ -52,20 +44,8 @@ def parts(model: Path, rounds: int) -> dict[str, float]:
     found: dict[str, list[float]] = {name: [] for name in PARTS}
     for _ in range(rounds):
         for name, code in PARTS.items():
-            found[name].append(command_seconds(sys.executable, "-c", code.format(str(model))))
+            found[name].append(command(sys.executable, "-c", code.format(str(model)))[0])
     return {name: median(values) for name, values in found.items()}
-
-
-def dry_runs(folder: Path, rounds: int) -> tuple[float, float, int]:
-    """(seconds of tiny, seconds of the trivial Snakefile, jobs)."""
-    ours = ("--config", "scale=tiny", "--cores", "1", "--nolock", "--forceall", "--directory", ROOT)
-    _, jobs = dry_run(ROOT, *map(str, ours))
-    (folder / "Snakefile").write_text(TRIVIAL.format(jobs=jobs))
-    times = [
-        (dry_run(ROOT, *map(str, ours))[0], dry_run(folder, "--cores", "1")[0])
-        for _ in range(rounds)
-    ]
-    return median(t[0] for t in times), median(t[1] for t in times), jobs
 
 
 def seconds_a_job(folder: Path) -> float:
@@ -74,9 +54,9 @@ def seconds_a_job(folder: Path) -> float:
     for jobs in (1, 21):
         place = folder / f"{jobs} jobs"
         place.mkdir()
-        (place / "Snakefile").write_text(REAL.format(jobs=jobs))
-        command = (sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all")
-        seconds.append(command_seconds(*command, folder=place))
+        (place / "Snakefile").write_text(TRIVIAL.format(jobs=jobs + 1))
+        snakemake = (sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all")
+        seconds.append(command(*snakemake, folder=place)[0])
     return (seconds[1] - seconds[0]) / 20
 
 
@@ -90,7 +70,9 @@ def main() -> None:
         folder = Path(name)
         starts = [start(results, folder / str(i)) for i in range(arguments.rounds)]
         alone = parts(results / "models" / "tiny", arguments.rounds)
-        ours, trivial, jobs = dry_runs(folder, arguments.rounds)
+        ours, trivial, jobs = against_trivial(
+            folder, arguments.rounds, "--config", "scale=tiny", "--forceall"
+        )
         each = seconds_a_job(folder)
     phases = [median(values) for values in zip(*starts, strict=True)]
     ready = median(values[0] + values[1] for values in starts)

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from common import ROOT, Goal, Table, command_seconds, train, write
+from common import ROOT, Goal, Table, command, train, write
 
 from lens_impl import configuration
 from lens_impl.errors import UserError, run_cli
@@ -39,7 +39,7 @@ def other(python: Path | str, script: str, request: dict, threads: int) -> dict[
     environment = {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     given = json.dumps(request | {"threads": threads})
     path = Path(__file__).with_name(script)
-    command_seconds(python, path, "--request", given, environment=environment)
+    command(python, path, "--request", given, environment=environment)
     return summary(json.loads(Path(request["out"]).read_text()))
 
 

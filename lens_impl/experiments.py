@@ -41,9 +41,8 @@ def base_name(model: str) -> str:
     return f"{model}_base"
 
 
-def evaluated(config: dict) -> list[str]:
-    """The names under which something is evaluated: base models, then trainings."""
-    trained = runs(config)
+def evaluated(trained: list[Run]) -> list[str]:
+    """The names under which something is evaluated: base models of trainings, then these."""
     bases = dict.fromkeys(base_name(run.model) for run in trained)
     return [*bases, *(run.name for run in trained)]
 
@@ -208,7 +207,7 @@ def main() -> None:
         from lens_impl.timeline import write_timeline
 
         out = arguments.out or Path("results", config["scale"])
-        print(write_timeline(Path(), config["scale"], evaluated(config), out))
+        print(write_timeline(Path(), config["scale"], evaluated(runs(config)), out))
         print(f"\nchart  {out / 'timeline.png'}, {out / 'timeline.pdf'}")
     else:
         print(f"results/{config['scale']}/runs/{find(config, arguments.run).name}/manifest.json")

@@ -196,13 +196,15 @@ def main() -> None:
     from nbclient.exceptions import CellExecutionError
     from nbconvert import HTMLExporter
 
+    from lens_impl.notebook_kernel import PollingClient
+
     os.environ[VARIABLE] = str(arguments.results.resolve())
     notebook = nbformat.read(arguments.notebook, as_version=4)
     # A busy machine is no fault of the notebook: nbclient's own limits are for an idle one.
     patience = {"startup_timeout": 300, "timeout": 600}
     where = {"metadata": {"path": str(ROOT)}}
     client = NotebookClient(notebook, resources=where, **patience)
-    client.create_kernel_manager()
+    client.create_kernel_manager().client_factory = PollingClient
     with TemporaryDirectory() as sockets:
         # Sockets in the file system: a TCP port would be open to every user of the machine. In a
         # folder of their own: by default all kernels that start at once take the same names.

@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 IDLE_SECONDS = 60.0  # a longer time without any job is one between two calls of the workflow
-LANE, LABEL_POINTS, WIDTH = (
-    0.17,
-    6,
-    10.0,
-)  # height of a bar, text in it, width of the chart (inches)
+# Height of a bar and width of the chart in inches; the text in a bar.
+LANE, WIDTH, LABEL_POINTS = 0.17, 10.0, 6
 
 
 @dataclass(frozen=True)

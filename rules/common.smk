@@ -142,12 +142,6 @@ def select(mix, methods):
     return [run for run in RUNS if run.mix == mix and run.method in methods]
 
 
-def names(runs):
-    """The run names of trainings and, in front, of the base models they start from."""
-    bases = dict.fromkeys(experiments.base_name(run.model) for run in runs)
-    return [*bases, *(run.name for run in runs)]
-
-
 def described(runs):
     """Trainings as the JSON that tables, figures and the mirror are given."""
     return as_json([experiments.describe(run) for run in runs])

@@ -78,6 +78,6 @@ rule evaluations:
     input:
         expand(
             "results/<scale>/runs/{run}/pass_at_k_{set}.csv",
-            run=names(RUNS),
+            run=experiments.evaluated(RUNS),
             set=config["data"]["evaluation_sets"],
         ),

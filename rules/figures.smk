@@ -151,7 +151,10 @@ use rule figure2_negative_ratio as figure6_math_numina with:
 use rule figure2_negative_ratio as pass_at_k_by_level with:
     # Pass@k against k, by level.
     input:
-        expand("results/<scale>/runs/{run}/samples_math.parquet", run=names(RUNS)),
+        expand(
+            "results/<scale>/runs/{run}/samples_math.parquet",
+            run=experiments.evaluated(RUNS),
+        ),
         paper="config/paper_numbers.yaml",
     output:
         pdf="results/<scale>/figures/pass_at_k_by_level.pdf",
@@ -173,7 +176,10 @@ use rule figure2_negative_ratio as pass_at_k_by_level with:
 use rule figure2_negative_ratio as gain_by_level with:
     # Gain over GRPO by level, with its interval.
     input:
-        expand("results/<scale>/runs/{run}/samples_math.parquet", run=names(RUNS)),
+        expand(
+            "results/<scale>/runs/{run}/samples_math.parquet",
+            run=experiments.evaluated(RUNS),
+        ),
         paper="config/paper_numbers.yaml",
     output:
         pdf="results/<scale>/figures/gain_by_level.pdf",
@@ -243,7 +249,10 @@ use rule figure2_negative_ratio as rescued with:
 use rule figure2_negative_ratio as reliability with:
     # Correctness against confidence, on the test set and over training.
     input:
-        expand("results/<scale>/runs/{run}/samples_math.parquet", run=names(RUNS)),
+        expand(
+            "results/<scale>/runs/{run}/samples_math.parquet",
+            run=experiments.evaluated(RUNS),
+        ),
         expand(
             "results/<scale>/runs/{run}/rollouts.parquet",
             run=[run.name for run in RUNS],

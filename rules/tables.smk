@@ -13,7 +13,8 @@ rule table1:
     """Table 1: Pass@k on MATH + DAPO, GRPO against LENS."""
     input:
         samples=expand(
-            "results/<scale>/runs/{run}/samples_math.parquet", run=names(DAPO)
+            "results/<scale>/runs/{run}/samples_math.parquet",
+            run=experiments.evaluated(DAPO),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -58,7 +59,8 @@ use rule table1 as table2 with:
     # Table 2: the ablation on MATH + NuminaMath 1.5.
     input:
         samples=expand(
-            "results/<scale>/runs/{run}/samples_math.parquet", run=names(ABLATION)
+            "results/<scale>/runs/{run}/samples_math.parquet",
+            run=experiments.evaluated(ABLATION),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -83,7 +85,8 @@ use rule table1 as table3 with:
     # Table 3: Pass@k on MATH + NuminaMath 1.5, GRPO against LENS.
     input:
         samples=expand(
-            "results/<scale>/runs/{run}/samples_math.parquet", run=names(NUMINA)
+            "results/<scale>/runs/{run}/samples_math.parquet",
+            run=experiments.evaluated(NUMINA),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -108,7 +111,8 @@ rule effects:
     """Gains over GRPO by level and by subject."""
     input:
         samples=expand(
-            "results/<scale>/runs/{run}/samples_math.parquet", run=names(RUNS)
+            "results/<scale>/runs/{run}/samples_math.parquet",
+            run=experiments.evaluated(RUNS),
         ),
         paper="config/paper_numbers.yaml",
     output:

@@ -1,10 +1,12 @@
 """The notebooks: stored without output, views against known numbers, and execution for real."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from queue import Empty
 
 import pandas as pd
 import pytest
@@ -138,3 +140,40 @@ def test_a_notebook_without_results_says_so_in_a_sentence(tmp_path):
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "holds no finished training" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "page.html").exists()
+
+
+class Deaf:
+    """A socket whose poll is not woken by its message until it has been asked `times` times."""
+
+    def __init__(self, times: int):
+        self.times, self.polls = times, []
+
+    async def poll(self, timeout: int) -> int:
+        self.polls.append(timeout)
+        return int(len(self.polls) > self.times)
+
+
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_a_message_that_wakes_no_poll_is_seen_by_the_next(timeout, monkeypatch):
+    from lens_impl.notebook_kernel import PollingChannel
+
+    socket = Deaf(2)
+    channel = object.__new__(PollingChannel)
+    channel.socket = socket
+
+    async def receive():
+        return {"content": "reply"}
+
+    monkeypatch.setattr(channel, "_recv", receive)
+    assert asyncio.run(channel.get_msg(timeout)) == {"content": "reply"}
+    assert socket.polls == [1000] * 3
+
+
+def test_a_message_that_never_comes():
+    from lens_impl.notebook_kernel import PollingChannel
+
+    channel = object.__new__(PollingChannel)
+    channel.socket = Deaf(99)
+    with pytest.raises(Empty):
+        asyncio.run(channel.get_msg(0.5))
+    assert len(channel.socket.polls) == 1 and 400 < channel.socket.polls[0] <= 500

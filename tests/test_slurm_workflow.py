@@ -22,7 +22,7 @@ pytestmark = [
 COMMAND = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--config", "scale=smoke"]
 # A cluster of one machine shows files and ends of jobs at once.
 COMMAND += ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "2"]
-COMMAND += ["--set-resources", "train:gpu=1", "sample_completions:gpu=1", "--"]
+COMMAND += ["--set-resources", "train:gpu=1", "sample_completions:gpu=1"]
 
 
 def test_the_whole_workflow_as_slurm_jobs(tmp_path):
@@ -31,9 +31,9 @@ def test_the_whole_workflow_as_slurm_jobs(tmp_path):
         path = f"{cluster.path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         options = {"cwd": tmp_path, "env": os.environ | {"PATH": path, "PYTHONPATH": str(tmp_path)}}
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        done = subprocess.run([*COMMAND, "all"], **options)
+        done = subprocess.run([*COMMAND, "--", "all"], **options)
         assert done.returncode == 0, done.stdout[-6000:]
-        again = subprocess.run([*COMMAND, "all", "-n"], **options)
+        again = subprocess.run([*COMMAND, "-n", "--", "all"], **options)
     assert "Nothing to be done" in again.stdout, again.stdout[-3000:]
     results = tmp_path / "results" / "smoke"
     for name in NAMES:

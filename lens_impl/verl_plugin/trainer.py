@@ -205,7 +205,7 @@ class LensTrainer(PPOTrainerSync):
         """One row a response, for notebooks and for checks of the advantages."""
         problems = {info["index"]: info for info in self.train_dataset.dataframe["extra_info"]}
         problems = [problems[int(index)] for index in self.rows["index"]]
-        lengths = rollout.response_mask.sum(-1).tolist()
+        lengths = rollout.lengths.tolist()
         frame = pd.DataFrame(
             {
                 "group": rollout.group_ids,
