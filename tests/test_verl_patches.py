@@ -48,18 +48,26 @@ batch = TensorDict(
     {"ragged": rows, "plain": torch.arange(4), "setting": NonTensorData("x")}, batch_size=4
 )
 theirs = tensordict_utils.index_select_tensor_dict(batch, [2, 0, 2])
-one_chunk = tensordict_utils.chunk_tensordict(batch, 1)
+their_chunks = {n: tensordict_utils.chunk_tensordict(batch, n) for n in (1, 2)}
 for function in ("index_select_tensor_dict", "chunk_tensordict"):
     assert "unbind" in inspect.getsource(getattr(tensordict_utils, function)), function
 patches.select_rows_of_nested_tensors_at_once()
 ours = tensordict_utils.index_select_tensor_dict(batch, [2, 0, 2])
-for one, other in ((ours, theirs), (tensordict_utils.chunk_tensordict(batch, 1)[0], one_chunk[0])):
+pairs = [(ours, theirs)]
+for n, chunks in their_chunks.items():
+    pairs += zip(tensordict_utils.chunk_tensordict(batch, n), chunks, strict=True)
+for one, other in pairs:
     assert one.batch_size == other.batch_size and one["setting"] == other["setting"] == "x"
     assert one["plain"].tolist() == other["plain"].tolist()
     assert [r.tolist() for r in one["ragged"]] == [r.tolist() for r in other["ragged"]]
     padded = one.select("ragged").to_padded_tensor()["ragged"]
     assert torch.equal(padded, other.select("ragged").to_padded_tensor()["ragged"])
-assert [len(half) for half in tensordict_utils.chunk_tensordict(batch, 2)] == [2, 2]
+try:
+    tensordict_utils.chunk_tensordict(batch, 3)
+except RuntimeError:
+    pass
+else:
+    raise AssertionError("a batch of 4 in 3 parts")
 from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder as builder
 from lens_impl.base_model import make_tokenizer
 from lens_impl.data.prompts import prompt_ids
