@@ -1,7 +1,8 @@
 """The toy's base model: a small Qwen2 trained from scratch on worked solutions with misconceptions.
 
-python -m lens_impl.base_model train ...   a Hugging Face folder with its tokenizer
-python -m lens_impl.base_model regime ...  how it does before any reinforcement learning
+python -m lens_impl.base_model tokenizer ...  its tokenizer alone, which the data need first
+python -m lens_impl.base_model train ...      a Hugging Face folder with its tokenizer
+python -m lens_impl.base_model regime ...     how it does before any reinforcement learning
 """
 
 import argparse
@@ -171,12 +172,12 @@ def train(config: dict, rows: list[dict]) -> tuple[Qwen2ForCausalLM, Qwen2Tokeni
     return model.eval(), tokenizer
 
 
-def save(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, folder: Path) -> None:
+def save(folder: Path, *parts: Qwen2Tokenizer | Qwen2ForCausalLM) -> None:
     """Write a Hugging Face folder, which is whole or absent."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        tokenizer.save_pretrained(temporary)
-        model.save_pretrained(temporary)
+        for part in parts:
+            part.save_pretrained(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     finally:
@@ -192,11 +193,16 @@ def parameters(folder: Path) -> int:
     return count
 
 
+def tokenizer_command(arguments: argparse.Namespace) -> None:
+    save(arguments.out, make_tokenizer())
+
+
 def train_command(arguments: argparse.Namespace) -> None:
     rows = read_jsonl(arguments.corpus)
     if not rows:
         raise UserError(f"{arguments.corpus} is empty. Hint: make it with lens_impl.data.tiny.")
-    save(*train(arguments.config, rows), arguments.out)
+    model, tokenizer = train(arguments.config, rows)
+    save(arguments.out, tokenizer, model)
 
 
 def regime_command(arguments: argparse.Namespace) -> None:
@@ -215,6 +221,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
 
+    tokenizer = commands.add_parser("tokenizer", help="write the base model's tokenizer")
+    tokenizer.set_defaults(command=tokenizer_command)
+
     training = commands.add_parser("train", help="pre-train the base model")
     training.add_argument("--config", type=json.loads, required=True, help="pretrain as JSON")
     training.add_argument("--corpus", type=Path, required=True, help="jsonl of problem, solution")
@@ -227,7 +236,7 @@ def main() -> None:
     regime.add_argument("--eval", type=Path, required=True, help="evaluation set")
     regime.set_defaults(command=regime_command)
 
-    for command in (training, regime):
+    for command in (tokenizer, training, regime):
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

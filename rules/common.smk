@@ -97,17 +97,13 @@ def raw_files(wildcards):
     return expand("results/<scale>/data/raw/{name}", name=names)
 
 
-def model_folders(wildcards):
-    """Every model's folder, for its tokenizer: all of them train on the same problems."""
-    return expand("results/<scale>/models/{model}", model=config["models"])
-
-
-def tokenizers(wildcards):
-    """Model -> folder with its tokenizer, as one shell argument."""
-    scale = config["scale"]
-    return as_json(
-        {model: f"results/{scale}/models/{model}" for model in config["models"]}
-    )
+# Model -> folder with its tokenizer; the data need them all, as all models train on the same problems.
+# One that is trained here has its tokenizer before its weights, so that the data need not wait.
+TOKENIZER_IN = {"pretrain": "tokenizers", "hub": "models"}
+TOKENIZERS = {
+    name: f"results/{config['scale']}/{TOKENIZER_IN[model['source']]}/{name}"
+    for name, model in config["models"].items()
+}
 
 
 def run_of(wildcards):

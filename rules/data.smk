@@ -7,6 +7,7 @@ out: results/<scale>/data/raw/                     what was made or downloaded
      results/<scale>/data/{mix}.card.md            the same for people: the data card
      results/<scale>/data/eval_{set}.parquet       evaluation problems
      results/<scale>/data/eval_{set}.report.json   rows, levels, answers that cannot be graded
+     results/<scale>/tokenizers/{model}/      tokenizer of a model that is trained from scratch
      results/<scale>/models/{model}/          Hugging Face folder of the base model
      results/<scale>/models/{model}.regime.json   what the base model can do
 
@@ -74,7 +75,7 @@ rule mix_prompts:
     """Mix MATH with a second source: extract answers, filter, de-duplicate, decontaminate."""
     input:
         raw=raw_files,
-        models=model_folders,
+        tokenizers=TOKENIZERS.values(),
     output:
         prompts="results/<scale>/data/{mix}.parquet",
         report="results/<scale>/data/{mix}.report.json",
@@ -104,7 +105,7 @@ rule mix_prompts:
         instruction=config["data"]["instruction"],
         seed=config["data"]["seed"],
         strict="--strict" if config["data"]["strict"] else "",
-        models=tokenizers,
+        models=as_json(TOKENIZERS),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
@@ -129,7 +130,7 @@ rule prepare_evaluation:
     """Bring an evaluation set into the columns that verl reads, in file order."""
     input:
         raw=raw_files,
-        models=model_folders,
+        tokenizers=TOKENIZERS.values(),
     output:
         problems="results/<scale>/data/eval_{set}.parquet",
         report="results/<scale>/data/eval_{set}.report.json",
@@ -146,7 +147,7 @@ rule prepare_evaluation:
     params:
         raw=raw_folder,
         instruction=config["data"]["instruction"],
-        models=tokenizers,
+        models=as_json(TOKENIZERS),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
@@ -191,6 +192,30 @@ rule fetch_base_model:
         """
 
 
+rule make_tokenizer:
+    """Write the tokenizer of the toy's base model: the data need it, and not the model."""
+    output:
+        directory("results/<scale>/tokenizers/{model}"),
+    log:
+        "results/<scale>/logs/make_tokenizer/{model}.log",
+    benchmark:
+        "results/<scale>/benchmarks/make_tokenizer/{model}.tsv"
+    wildcard_constraints:
+        model=experiments.models_from(config, "pretrain"),
+    conda:
+        "../envs/train_cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        """
+        python -m lens_impl.base_model tokenizer \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """
+
+
 rule pretrain_base_model:
     """Train the toy's base model from scratch on worked solutions with misconceptions."""
     input:
@@ -203,6 +228,8 @@ rule pretrain_base_model:
         "results/<scale>/benchmarks/pretrain_base_model/{model}.tsv"
     wildcard_constraints:
         model=experiments.models_from(config, "pretrain"),
+    # All trainings wait for it.
+    priority: 1
     conda:
         "../envs/train_cpu.yaml"
     threads: 1

@@ -137,8 +137,8 @@ def frame():
 
 def test_saved_folder_loads_as_the_same_model(trained, tmp_path):
     model, tokenizer = trained
-    save(model, tokenizer, tmp_path / "tiny")
-    save(model, tokenizer, tmp_path / "tiny")  # a second run replaces it
+    save(tmp_path / "tiny", tokenizer, model)
+    save(tmp_path / "tiny", tokenizer, model)  # a second run replaces it
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny")
     assert loaded.dtype == torch.float32
@@ -150,6 +150,17 @@ def test_saved_folder_loads_as_the_same_model(trained, tmp_path):
     assert (again.eos_token_id, again.pad_token_id) == (278, 279)
     assert loaded.generation_config.eos_token_id == 278
     assert loaded.generation_config.temperature == loaded.generation_config.top_p == 1.0
+
+
+def test_tokenizer_alone_is_that_of_the_model(trained, tmp_path, monkeypatch):
+    save(tmp_path / "model", *reversed(trained))
+    arguments = ["base_model", "tokenizer", "--out", str(tmp_path / "tokenizer")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    main()
+    files = list((tmp_path / "tokenizer").iterdir())
+    assert {"tokenizer.json", "chat_template.jinja"} <= {file.name for file in files}
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "model" / file.name).read_bytes()
 
 
 def test_pretraining_learns_what_it_is_taught(trained, frame):

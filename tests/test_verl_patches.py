@@ -79,6 +79,9 @@ except ValueError as error:
     assert "<|im_end|>" in str(error)
 else:
     raise AssertionError("verl no longer asks a Qwen2 for <|im_end|>")
+from verl.trainer import main_ppo
+source = inspect.getsource(main_ppo.TaskRunnerV1.__ray_metadata__.modified_class.run)
+assert "import transfer_queue as tq" in source and "tq.init(config.transfer_queue)" in source
 patches.build_prompts_without_chatml()
 ids = builder(tokenizer, hf_model_type="qwen2").build_initial_tokens(messages)
 assert ids == prompt_ids(tokenizer, messages)

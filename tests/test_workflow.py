@@ -20,7 +20,7 @@ PAPER |= {"pass_at_k_by_level", "gain_by_level", "reliability", "negative_mass",
 FROM_ALL_RUNS = {"effects", "pass_at_k_by_level", "gain_by_level", "reliability", "negative_mass"}
 FROM_ALL_RUNS |= {"rescued", "write_summary", "mirror_tracking", "execute_notebook", "all"}
 DATA = {"make_tiny_problems": 1, "mix_prompts": 2, "prepare_evaluation": 1, "init_tracking": 1}
-DATA |= {"pretrain_base_model": 1, "measure_regime": 1}
+DATA |= {"make_tokenizer": 1, "pretrain_base_model": 1, "measure_regime": 1}
 
 FAKE_PYTHON = """#!/bin/bash
 # Makes the files and folders that the output options name, and fails where a file FAIL says so.
@@ -44,6 +44,8 @@ elif [ "$module" = lens_impl.data.tiny ]; then
     for name in math_train math_test dapo numina pretrain; do make "$out/$name.jsonl"; done
 elif [ "$module $verb" = "lens_impl.base_model train" ]; then
     make "$out/config.json"
+elif [ "$module $verb" = "lens_impl.base_model tokenizer" ]; then
+    make "$out/tokenizer.json"
 elif [ -n "$out" ]; then
     make "$out"
 fi

@@ -1,8 +1,8 @@
 """verl's queue for a rollout in the trainer's own process: dictionaries in place of two processes.
 
 The TransferQueue hands rows from agent loops on many machines to a trainer. The engine `hf` samples
-in a call of the trainer, so that nothing has to travel. Deviations: no storage actors, no
-checkpoints of the queue; rows are held by reference.
+in a call of the trainer, so that nothing has to travel. Deviations: rows are held by reference; no
+checkpoints of the queue, which verl writes for its asynchronous trainers alone.
 """
 
 from collections import defaultdict
@@ -29,7 +29,7 @@ class LocalQueue:
 
     def kv_list(self, partition_id: str | None = None) -> dict[str, dict[str, dict]]:
         names = list(self.tags) if partition_id is None else [partition_id]
-        return {name: dict(self.tags[name]) for name in names}
+        return {name: {key: dict(tag) for key, tag in self.tags[name].items()} for name in names}
 
     def kv_batch_put(
         self,

@@ -182,7 +182,6 @@ def _cpu(settings: dict) -> dict:
         f"{rollout}.max_num_seqs": 512,
         # The engine `hf` grades in the trainer's process.
         "reward.num_workers": 0,
-        "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
         **(_vllm_cpu(settings) if settings["engine"] == "vllm" else {}),
     }
 
@@ -202,6 +201,7 @@ def _vllm_cpu(settings: dict) -> dict:
         # Of shared memory: verl's default of 2 GB is for models of billions of parameters.
         f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes": 64,
         f"{rollout}.agent.num_workers": 1,
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
         **_reward_worker(),
         "reward.num_workers": 1,
     }
