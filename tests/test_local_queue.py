@@ -1,4 +1,4 @@
-"""The queue of the trainer's own process answers as verl's TransferQueue does, which runs here too."""
+"""The queue of the trainer's own process answers as verl's TransferQueue, which runs here too."""
 
 import pytest
 import torch
