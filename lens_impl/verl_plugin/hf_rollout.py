@@ -10,8 +10,9 @@ pre-emption counts or partial rollouts; the queue is one of this process (local_
 """
 
 import time
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -190,51 +191,61 @@ class BatchedRollout:
 
     def _store(self, rows, prompts, completions, scores, step) -> None:
         """What the trainer reads of AgentLoopWorkerTQ's fields and tags, and no more of them."""
-        keys, tags, columns = [], [], defaultdict(list)
-        everything = zip(rows, prompts, completions, scores, strict=True)
-        for (problem, index), prompt, completion, score in everything:
-            keys.append(f"{problem['uid']}_{index}_0")
-            for name, row in _columns(prompt, completion, score["score"]).items():
-                columns[name].append(row)
-            lengths = len(prompt), len(completion.token_ids)
-            tags.append(
-                {
-                    "status": "success",
-                    "prompt_len": lengths[0],
-                    "response_len": lengths[1],
-                    "seq_len": sum(lengths),
-                    "global_steps": step,
-                    "min_global_steps": step - 1,
-                    "max_global_steps": step - 1,
-                }
-            )
-        fields: dict[str, Any] = {
-            name: torch.nested.as_nested_tensor(values, layout=torch.jagged)
-            for name, values in columns.items()
+        keys = [f"{problem['uid']}_{index}_0" for problem, index in rows]
+        responses = [completion.token_ids for completion in completions]
+        tags = [
+            {
+                "status": "success",
+                "prompt_len": len(prompt),
+                "response_len": len(response),
+                "seq_len": len(prompt) + len(response),
+                "global_steps": step,
+                "min_global_steps": step - 1,
+                "max_global_steps": step - 1,
+            }
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
+        fields = {
+            "index": torch.tensor([int(problem["index"]) for problem, _ in rows]),
+            **_columns(prompts, responses),
+            "rollout_log_probs": _nested([completion.log_probs for completion in completions]),
+            "rm_scores": _nested(
+                [
+                    [0.0] * (len(response) - 1) + [score["score"]]
+                    for response, score in zip(responses, scores, strict=True)
+                ]
+            ),
         }
-        fields["index"] = torch.tensor([int(problem["index"]) for problem, _ in rows])
         fields = TensorDict(fields, batch_size=len(keys))
         tq.kv_batch_put(keys=keys, partition_id="train", fields=fields, tags=tags)
         uids = list(dict.fromkeys(problem["uid"] for problem, _ in rows))
         tq.kv_batch_put(keys=uids, partition_id="train", tags=[{"status": "finished"}] * len(uids))
 
 
-def _columns(prompt: list[int], completion: Completion, score: float) -> dict[str, torch.Tensor]:
-    response = torch.tensor(completion.token_ids)
-    input_ids = torch.tensor(prompt + completion.token_ids)
-    mask = torch.ones_like(response)
-    rm_scores = torch.zeros(len(response))
-    rm_scores[-1] = score
+def _columns(prompts: list[list[int]], responses: list[list[int]]) -> dict[str, torch.Tensor]:
+    """The tokens as verl's actor reads them, each column nested [rows, ragged]."""
+    sequences = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+    tokens = _nested(responses)
+    mask = torch.ones_like(tokens)
     return {
-        "prompts": input_ids[: len(prompt)],
-        "responses": response,
-        "input_ids": input_ids,
-        "position_ids": torch.arange(len(input_ids)),
+        "prompts": _nested(prompts),
+        "responses": tokens,
+        "input_ids": _nested(sequences),
+        "position_ids": _nested([range(len(sequence)) for sequence in sequences]),
         "response_mask": mask,
         "loss_mask": mask,
-        "rollout_log_probs": torch.tensor(completion.log_probs),
-        "rm_scores": rm_scores,
     }
+
+
+def _nested(rows: list[Sequence]) -> torch.Tensor:
+    """One nested tensor at once; one tensor a row takes ten times as long."""
+    lengths = [len(row) for row in rows]
+    return torch.nested.nested_tensor_from_jagged(
+        torch.tensor(list(chain.from_iterable(rows))),
+        torch.tensor([0, *accumulate(lengths)]),
+        min_seqlen=min(lengths),
+        max_seqlen=max(lengths),
+    )
 
 
 def _as_list(value: Any, size: int) -> list:
