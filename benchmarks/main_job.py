@@ -3,7 +3,8 @@
     python benchmarks/main_job.py           reads results/tiny and Snakemake's records of it
 
 The workflow's seconds are from the first job's start to the last one's end; installation and
-`make report` are not among them. The chart is that of `python -m lens_impl.experiments timeline`.
+`make report` are not among them. The chart is that of `python -m lens_impl.experiments timeline`;
+MiB is the largest resident set of a job with all its processes.
 """
 
 import argparse
@@ -29,13 +30,6 @@ def steps_table(results: Path, runs: list[str]) -> Table:
         outside = whole - sums["step"] - sums["validation"]
         rows.append([run, *(f"{value:.0f}" for value in sums.values()), f"{outside:.0f}"])
     return Table("Seconds of the trainings", ["training", *phases, "start and end"], rows)
-
-
-def memory_table(jobs: list[timeline.Job]) -> Table:
-    rules = dict.fromkeys(job.rule for job in jobs if job.memory is not None)
-    largest = {rule: max(j.memory for j in jobs if j.rule == rule and j.memory) for rule in rules}
-    rows = [[rule, f"{mib:.0f}"] for rule, mib in sorted(largest.items(), key=lambda r: -r[1])]
-    return Table("Largest resident set of a job, all its processes (MiB)", ["rule", "MiB"], rows)
 
 
 def main() -> None:
@@ -72,7 +66,7 @@ def main() -> None:
     ]
     results = root / "results" / "tiny"
     about = __doc__.split("\n\n")[-1].strip() + f"\n\n{text}\n\n![timeline](timeline.png)"
-    write("main_job", about, goals, [steps_table(results, runs), memory_table(jobs)])
+    write("main_job", about, goals, [steps_table(results, runs)])
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def _columns(prompts: list[list[int]], responses: list[list[int]]) -> dict[str, 
 
 
 def _nested(rows: list[Sequence]) -> torch.Tensor:
-    """One nested tensor at once; one tensor a row takes ten times as long."""
+    """Rows of numbers as one nested tensor [rows, ragged], without a tensor for each of them."""
     lengths = [len(row) for row in rows]
     return torch.nested.nested_tensor_from_jagged(
         torch.tensor(list(chain.from_iterable(rows))),

@@ -59,7 +59,7 @@ class LocalQueue:
 
 
 def _rows(column: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Each row; a nested tensor's unbind checks every one of them, which takes five times as long."""
+    """Each row; a nested tensor's own unbind checks every one of them and takes longer."""
     if not column.is_nested:
         return column.unbind()
     return column.values().split(column.offsets().diff().tolist())
