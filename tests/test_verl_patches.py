@@ -62,6 +62,7 @@ for one, other in pairs:
     assert [r.tolist() for r in one["ragged"]] == [r.tolist() for r in other["ragged"]]
     padded = one.select("ragged").to_padded_tensor()["ragged"]
     assert torch.equal(padded, other.select("ragged").to_padded_tensor()["ragged"])
+assert [len(half) for half in tensordict_utils.chunk_tensordict(batch, 2)] == [2, 2]
 try:
     tensordict_utils.chunk_tensordict(batch, 3)
 except RuntimeError:
