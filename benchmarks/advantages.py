@@ -57,12 +57,14 @@ def ways(batch: RolloutBatch, verl: dict) -> dict:
 
 
 def shortest_step() -> float:
-    """Seconds of the fastest step of the paper's scale on H100s, by the model of lens_impl.plan."""
-    from lens_impl import configuration, plan
+    """Seconds of the fastest step of the paper's scale on H100s, by lens_impl.experiments.costs."""
+    from lens_impl.experiments.configuration import load
+    from lens_impl.experiments.costs import GPUS, Assumptions, modelled
+    from lens_impl.files import ROOT
 
-    config = configuration.load("paper", configuration.ROOT)
+    config = load("paper", ROOT)
     return min(
-        plan.modelled(config, model, plan.GPUS["h100"], plan.Assumptions()).phases["step"]
+        modelled(config, model, GPUS["h100"], Assumptions()).phases["step"]
         for model in config["models"]
     )
 

@@ -16,11 +16,12 @@ from math import log
 from pathlib import Path
 from statistics import median
 
-from lens_impl import configuration, experiments
-from lens_impl.display import grid
-from lens_impl.example import processor
+from lens_impl.experiments.configuration import load
+from lens_impl.experiments.runs import planned_runs
+from lens_impl.experiments.settings import training_schedule, training_settings
 from lens_impl.files import write_json, write_text
-from lens_impl.tracking import git_state, versions
+from lens_impl.provenance import git_state, processor, versions
+from lens_impl.text import grid
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -87,13 +88,13 @@ def command(
 
 def train(results: Path, folder: Path, schedule: dict, threads: int = 1) -> Path:
     """The checkpoint folder of a verl training: the first of the tiny scale, another schedule."""
-    config = configuration.load("tiny", ROOT)
-    run = experiments.runs(config)[0]
+    config = load("tiny", ROOT)
+    run = planned_runs(config)[0]
     checkpoints = folder / "checkpoints"
     command(
-        *(sys.executable, "-m", "lens_impl.train", "--gpu", "{}"),
-        *("--config", json.dumps(experiments.settings(config, run) | {"threads": threads})),
-        *("--schedule", json.dumps(experiments.schedule(config) | schedule)),
+        *(sys.executable, "-m", "lens_impl.training.supervisor", "--gpu", "{}"),
+        *("--config", json.dumps(training_settings(config, run) | {"threads": threads})),
+        *("--schedule", json.dumps(training_schedule(config) | schedule)),
         *("--train", results / "data" / f"{run.mix}.parquet"),
         *("--validation", results / "data" / "eval_math.parquet"),
         *("--model", results / "models" / run.model, "--run-dir", folder / "run"),

@@ -21,13 +21,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lens_impl import configuration, experiments
 from lens_impl.advantages import RolloutBatch, compute_advantages
-from lens_impl.configuration import ROOT
-from lens_impl.display import grid
 from lens_impl.errors import UserError, run_cli
-from lens_impl.files import read_jsonl
-from lens_impl.tracking import git_state, versions
+from lens_impl.experiments.configuration import load
+from lens_impl.experiments.runs import Run
+from lens_impl.experiments.settings import training_settings
+from lens_impl.files import ROOT, read_jsonl
+from lens_impl.provenance import git_state, versions
+from lens_impl.text import grid
 
 STEPS = 6
 PHASES = ("rollout", "old_log_prob", "update")
@@ -42,7 +43,7 @@ def call(*command: object) -> None:
 def prepare(folder: Path, config: dict) -> None:
     """Data and base model of the smoke scale."""
     raw = folder / "raw"
-    call("lens_impl.data.tiny", "--config", json.dumps(config["tiny_problems"]), "--out", raw)
+    call("lens_impl.data.toy", "--config", json.dumps(config["tiny_problems"]), "--out", raw)
     sizes = json.dumps(config["data"]["mixes"]["math-dapo"])
     mix = ("--mix", "math-dapo", "--sizes", sizes, "--evaluation-sets", '["math"]', "--seed", 0)
     mix += ("--languages", '["en"]', "--report", folder / "mix.report.json")
@@ -53,18 +54,18 @@ def prepare(folder: Path, config: dict) -> None:
     call("lens_impl.data.prepare", "evaluation", *evaluation)
     pretrain = json.dumps(config["models"]["tiny"]["pretrain"])
     model = ("--corpus", raw / "pretrain.jsonl", "--out", folder / "model")
-    call("lens_impl.base_model", "train", "--config", pretrain, *model)
+    call("lens_impl.models.toy", "train", "--config", pretrain, *model)
 
 
 def train(folder: Path, config: dict, engine: str) -> tuple[Path, int]:
     """(checkpoint folder, largest memory of the GPU in MiB) of one training."""
-    run = experiments.Run("tiny", "math-dapo", "lens", 1)
-    settings = experiments.settings(config, run) | {"device": "cuda", "engine": engine}
+    run = Run("tiny", "math-dapo", "lens", 1)
+    settings = training_settings(config, run) | {"device": "cuda", "engine": engine}
     gpu = config["train"]["gpu"] | {"attention": "sdpa", "keep_optimizer": True}
     checkpoints = folder / engine / "checkpoints"
     with largest_memory() as largest:
         call(
-            *("lens_impl.train", "--config", json.dumps(settings)),
+            *("lens_impl.training.supervisor", "--config", json.dumps(settings)),
             *("--schedule", json.dumps(SCHEDULE), "--gpu", json.dumps(gpu)),
             *("--train", folder / "mix.parquet", "--validation", folder / "eval.parquet"),
             *("--model", folder / "model", "--run-dir", folder / engine / "run"),
@@ -126,7 +127,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     if not torch.cuda.is_available():
         raise UserError("make gpu-check needs an NVIDIA GPU, and torch sees none.")
-    config = configuration.load("smoke", ROOT)
+    config = load("smoke", ROOT)
     engines = ["hf", "vllm"] if find_spec("vllm") else ["hf"]
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:

@@ -29,7 +29,7 @@ import numpy as np
 from common import Goal, Table, write
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.grading import _PLAIN_INTEGER, grade_many
+from lens_impl.grading.grader import _PLAIN_INTEGER, grade_many
 
 SAMPLES = 16
 # Kind -> times that it is to be faster than the plain loop.

@@ -24,16 +24,19 @@ from advantages import rollout
 from common import RESULTS, ROOT, Goal, Table, exponent, write
 from dag import OVERLAY, dry_run
 
-from lens_impl import comparison, configuration, timeline
 from lens_impl.advantages import RolloutBatch, compute_advantages
+from lens_impl.advantages.diagnostics import step_diagnostics
+from lens_impl.comparison import evaluations as comparison
+from lens_impl.comparison.gains import effect_rows
 from lens_impl.data import tiny
 from lens_impl.data.prepare import prepare_mix
-from lens_impl.diagnostics import step_diagnostics
-from lens_impl.evaluate import pass_at_k_by_level
-from lens_impl.figure_style import context, new_figure
+from lens_impl.evaluation.evaluate import pass_at_k_by_level
+from lens_impl.evaluation.intervals import paired_difference
+from lens_impl.experiments.configuration import load
 from lens_impl.files import write_json, write_jsonl, write_parquet
-from lens_impl.grading import grade_many
-from lens_impl.statistics import paired_difference
+from lens_impl.grading.grader import grade_many
+from lens_impl.report import timeline
+from lens_impl.report.figures.style import context, new_figure
 
 LIMIT, POINTS, SECONDS = 1.1, 7, 1.0
 Work = Callable[[], object]
@@ -41,7 +44,7 @@ _fresh = count(1)  # numbers that no answer had before, in any size
 
 
 def problems_config(**sizes: int) -> dict:
-    config = configuration.load("smoke", ROOT)["tiny_problems"]
+    config = load("smoke", ROOT)["tiny_problems"]
     return config | {"sizes": config["sizes"] | sizes}
 
 
@@ -122,7 +125,7 @@ def tables(runs: int, folder: Path) -> Work:
 
     def work() -> None:
         found = comparison.read_evaluations(folder, described, [1, 16])
-        comparison.effect_rows(found, described, [1, 16])
+        effect_rows(found, described, [1, 16])
 
     return work
 

@@ -3,7 +3,7 @@
     python benchmarks/main_job.py           reads results/tiny and Snakemake's records of it
 
 The workflow's seconds are from the first job's start to the last one's end; installation and
-`make report` are not among them. The chart is that of `python -m lens_impl.experiments timeline`;
+`make report` are not among them. The chart is that of `python -m lens_impl timeline`;
 MiB is the largest resident set of a job with all its processes.
 """
 
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from common import RESULTS, ROOT, Goal, Table, write
 
-from lens_impl import configuration, experiments, timeline
+from lens_impl.experiments.configuration import load
+from lens_impl.experiments.runs import evaluated, planned_runs
 from lens_impl.files import read_json, read_jsonl
+from lens_impl.report import timeline
 
 MINUTES, GIB = 12, 8
 
@@ -36,9 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=ROOT, help="the project's folder")
     root = parser.parse_args().root.resolve()
-    config = configuration.load("tiny", root)
-    trained = experiments.runs(config)
-    runs, names = [run.name for run in trained], experiments.evaluated(trained)
+    config = load("tiny", root)
+    trained = planned_runs(config)
+    runs, names = [run.name for run in trained], evaluated(trained)
     text = timeline.write_timeline(root, "tiny", names, RESULTS)
     jobs = timeline.read_jobs(root, "tiny", names)
     moved, _ = timeline.without_idle_times(jobs)

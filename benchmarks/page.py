@@ -7,8 +7,8 @@ import json
 
 from common import RESULTS, ROOT, goals_table
 
-from lens_impl.display import grid
 from lens_impl.files import write_text
+from lens_impl.text import grid
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- made by `make bench` -->", "<!-- end of what `make bench` makes -->"

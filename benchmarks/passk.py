@@ -16,8 +16,8 @@ import numpy as np
 from common import Goal, Table, extra_memory, in_turn, seconds_of, write
 from scipy.stats import bootstrap
 
-from lens_impl.passk import pass_at_k
-from lens_impl.statistics import pass_at_k_interval
+from lens_impl.evaluation.intervals import pass_at_k_interval
+from lens_impl.evaluation.passk import pass_at_k
 
 KS, N = (1, 2, 4, 8, 16), 16
 

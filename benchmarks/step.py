@@ -17,8 +17,8 @@ from statistics import median
 
 from common import ROOT, Goal, Table, command, train, write
 
-from lens_impl import configuration
 from lens_impl.errors import UserError, run_cli
+from lens_impl.experiments.configuration import load
 from lens_impl.files import read_jsonl
 
 THREADS = (1, 2)
@@ -45,7 +45,7 @@ def other(python: Path | str, script: str, request: dict, threads: int) -> dict[
 
 def measure(results: Path, steps: int, trl: Path) -> dict[tuple[str, int], dict[str, float]]:
     """(way, threads) -> what summary() says of it."""
-    config = configuration.load("tiny", ROOT)
+    config = load("tiny", ROOT)
     trained = config["train"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

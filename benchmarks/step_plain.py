@@ -15,9 +15,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lens_impl.advantages import RolloutBatch, compute_advantages
-from lens_impl.data.prompts import prompt_ids
-from lens_impl.generation import Completion, sample
-from lens_impl.grading import grade_many
+from lens_impl.grading.grader import grade_many
+from lens_impl.models.prompts import prompt_ids
+from lens_impl.models.sampling_hf import Completion, sample
 
 CLIP = 0.2
 PHASES = ("rollout", "reward", "old_log_prob", "update")

@@ -1,7 +1,8 @@
 """One way to tell a user what went wrong."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 
 
 class UserError(ValueError):
@@ -24,3 +25,11 @@ def run_cli(main: Callable[[], None]) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+
+
+def choice(value: object, allowed: Iterable[object]) -> str:
+    """The allowed values, and the one that was probably meant."""
+    names = [str(name) for name in allowed]
+    near = get_close_matches(str(value), names, n=1)
+    hint = f" Hint: did you mean {near[0]!r}?" if near else ""
+    return f"one of {', '.join(names)}.{hint}" if len(names) > 1 else f"{names[0]!r}.{hint}"

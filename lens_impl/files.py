@@ -1,17 +1,22 @@
-"""Files that are either whole or absent, and seeds that do not change between processes."""
+"""Files that are either whole or absent, and where the project is."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from lens_impl.errors import UserError
+
 if TYPE_CHECKING:
     # Its import takes longer than most commands that need a file of another kind.
     import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent  # of the project
 
 
 def write_atomically(path: Path | str, write: Callable[[Path], object]) -> None:
@@ -52,19 +57,31 @@ def read_jsonl(path: Path | str) -> list[dict]:
         return [json.loads(line) for line in lines if line.strip()]
 
 
-def fingerprint(*paths: Path) -> dict:
-    """Size and time of every file, to notice that data or model were made anew."""
-    files = [
-        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
-    ]
-    return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
-
-
 def read_json(path: Path | str) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def stable_hash(*parts: object) -> int:
-    """A 63-bit integer from the text of `parts`, the same in every process (sha256)."""
-    digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+def metrics_lines(folder: Path) -> list[dict]:
+    """The steps that were written; the last line of a killed training may be half of one."""
+    metrics = folder / "metrics.jsonl"
+    lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def read_yaml(path: Path | str) -> dict:
+    try:
+        # The parser in C: the one in Python takes a tenth of a dry run.
+        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Hint: git checkout -- {path}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """pandas.read_parquet; a UserError where there is no such file."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist. Hint: make it with `snakemake {path}`.")
+    import pandas as pd
+
+    return pd.read_parquet(path, columns=columns)

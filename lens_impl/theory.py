@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lens_impl.display import grid
+from lens_impl.text import grid
 
 TOKENS, LONGEST, FEATURES = 3, 3, 6
 END = 0  # the token that ends a sequence

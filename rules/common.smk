@@ -3,7 +3,27 @@
 import json
 import os
 
-from lens_impl import configuration, experiments
+from lens_impl.experiments.checks import check, check_results_folder
+from lens_impl.experiments.configuration import overlay
+from lens_impl.files import read_yaml
+from lens_impl.experiments.runs import (
+    Run,
+    base_name,
+    describe,
+    evaluated,
+    models_from,
+    planned_runs,
+)
+from lens_impl.experiments.settings import (
+    checkpoint_hash,
+    evaluation_config,
+    gpus_of,
+    regime_config,
+    tracking_uri,
+    training_resources,
+    training_schedule,
+    training_settings,
+)
 from lens_impl.data.sources import SOURCES, TRAINING
 from lens_impl.errors import UserError
 
@@ -20,23 +40,23 @@ def told(function, *arguments):
 
 
 configfile: "config/config.yaml"
-configfile: told(configuration.overlay, config["scale"])
+configfile: told(overlay, config["scale"])
 
 
 # A file given by --configfile may add methods of its own.
 config["methods"] = {
-    **told(configuration.read_yaml, "config/methods.yaml"),
+    **told(read_yaml, "config/methods.yaml"),
     **config.get("methods", {}),
 }
-told(configuration.check, config)
+told(check, config)
 if workflow.is_main_process:
     # Not in the jobs of a cluster: a disk that is full for a while must not use up their retries.
-    told(configuration.check_results_folder)
+    told(check_results_folder)
 
-RUNS = experiments.runs(config)
+RUNS = planned_runs(config)
 
 # Environment variables and not params: another address of the mirror re-runs nothing.
-os.environ["MLFLOW_TRACKING_URI"] = experiments.tracking_uri(config)
+os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(config)
 os.environ["MLFLOW_EXPERIMENT_NAME"] = f"lens-{config['scale']}"
 # What fits into a GPU moves no result either.
 os.environ.update(LENS_GPU=json.dumps(config["train"]["gpu"]))
@@ -108,27 +128,25 @@ TOKENIZERS = {
 
 def run_of(wildcards):
     """The training that the wildcards of an output name."""
-    return experiments.Run(
-        wildcards.model, wildcards.mix, wildcards.method, int(wildcards.seed)
-    )
+    return Run(wildcards.model, wildcards.mix, wildcards.method, int(wildcards.seed))
 
 
-def training_settings(wildcards):
+def settings_of(wildcards):
     """What decides the trajectory of one training."""
-    return as_json(experiments.settings(config, run_of(wildcards)))
+    return as_json(training_settings(config, run_of(wildcards)))
 
 
 def checkpoint_folder(wildcards):
     """Where a training keeps its resumable state: other settings, another folder."""
     run = run_of(wildcards)
-    digest = experiments.checkpoint_hash(experiments.settings(config, run))
+    digest = checkpoint_hash(training_settings(config, run))
     return f"results/{config['scale']}/runs/{run.name}/checkpoints/{digest}"
 
 
 def policy(wildcards):
     """What is evaluated under a run's name: the base model's folder, or a training's manifest."""
     for model in config["models"]:
-        if wildcards.run == experiments.base_name(model):
+        if wildcards.run == base_name(model):
             return f"results/<scale>/models/{model}"
     return f"results/<scale>/runs/{wildcards.run}/manifest.json"
 
@@ -140,7 +158,7 @@ def select(mix, methods):
 
 def described(runs):
     """Trainings as the JSON that tables, figures and the mirror are given."""
-    return as_json([experiments.describe(run) for run in runs])
+    return as_json([describe(run) for run in runs])
 
 
 # What the paper compares: Table 1 and Figure 5; Table 3 and Figure 6; Figure 2; Table 2.

@@ -39,7 +39,7 @@ rule make_tiny_problems:
         raw=subpath(output.dapo, parent=True),
     shell:
         """
-        python -m lens_impl.data.tiny \
+        python -m lens_impl.data.toy \
             --config {params.config:q} \
             --out {params.raw:q} \
             >{log:q} 2>&1
@@ -172,7 +172,7 @@ rule fetch_base_model:
     benchmark:
         "results/<scale>/benchmarks/fetch_base_model/{model}.tsv"
     wildcard_constraints:
-        model=experiments.models_from(config, "hub"),
+        model=models_from(config, "hub"),
     localrule: True
     conda:
         "../envs/core.yaml"
@@ -183,7 +183,7 @@ rule fetch_base_model:
         template=lambda wildcards: config["models"][wildcards.model]["template"],
     shell:
         """
-        python -m lens_impl.hub \
+        python -m lens_impl.models.hub \
             --repo {params.repo:q} \
             --revision {params.revision:q} \
             --template {params.template:q} \
@@ -201,7 +201,7 @@ rule make_tokenizer:
     benchmark:
         "results/<scale>/benchmarks/make_tokenizer/{model}.tsv"
     wildcard_constraints:
-        model=experiments.models_from(config, "pretrain"),
+        model=models_from(config, "pretrain"),
     conda:
         "../envs/train_cpu.yaml"
     threads: 1
@@ -210,7 +210,7 @@ rule make_tokenizer:
         runtime=10,
     shell:
         """
-        python -m lens_impl.base_model tokenizer \
+        python -m lens_impl.models.toy tokenizer \
             --out {output:q} \
             >{log:q} 2>&1
         """
@@ -227,7 +227,7 @@ rule pretrain_base_model:
     benchmark:
         "results/<scale>/benchmarks/pretrain_base_model/{model}.tsv"
     wildcard_constraints:
-        model=experiments.models_from(config, "pretrain"),
+        model=models_from(config, "pretrain"),
     # All trainings wait for it.
     priority: 1
     conda:
@@ -240,7 +240,7 @@ rule pretrain_base_model:
         config=lambda wildcards: as_json(config["models"][wildcards.model]["pretrain"]),
     shell:
         """
-        python -m lens_impl.base_model train \
+        python -m lens_impl.models.toy train \
             --config {params.config:q} \
             --corpus {input.corpus:q} \
             --threads {threads} \
@@ -267,17 +267,16 @@ rule measure_regime:
     resources:
         mem_mb=config["resources"]["sample"]["mem_mb"],
         runtime=config["resources"]["sample"]["runtime"],
-        gpu=experiments.gpus(config, "sample"),
+        gpu=gpus_of(config, "sample"),
     params:
-        config=as_json(experiments.regime_config(config)),
+        config=as_json(regime_config(config)),
     shell:
         """
-        python -m lens_impl.base_model regime \
+        python -m lens_impl.evaluation.baseline \
             --model {input.model:q} \
             --mix {input.mixes:q} \
             --eval {input.evaluation:q} \
             --config {params.config:q} \
-            --threads {threads} \
             --out {output:q} \
             >{log:q} 2>&1
         """

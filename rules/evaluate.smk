@@ -23,13 +23,13 @@ rule sample_completions:
     resources:
         mem_mb=config["resources"]["sample"]["mem_mb"],
         runtime=config["resources"]["sample"]["runtime"],
-        gpu=experiments.gpus(config, "sample"),
+        gpu=gpus_of(config, "sample"),
     params:
-        config=as_json(experiments.evaluation_config(config)),
+        config=as_json(evaluation_config(config)),
         shards=config["evaluate"]["shards"],
     shell:
         """
-        python -m lens_impl.evaluate sample \
+        python -m lens_impl.evaluation.evaluate sample \
             --model {input.model:q} \
             --data {input.problems:q} \
             --shard {wildcards.shard:q} \
@@ -61,10 +61,10 @@ rule score_completions:
         mem_mb=config["resources"]["sample"]["mem_mb"],
         runtime=config["resources"]["sample"]["runtime"],
     params:
-        config=as_json(experiments.evaluation_config(config)),
+        config=as_json(evaluation_config(config)),
     shell:
         """
-        python -m lens_impl.evaluate score \
+        python -m lens_impl.evaluation.evaluate score \
             --shards {input.shards:q} \
             --config {params.config:q} \
             --out {output.samples:q} \
@@ -78,6 +78,6 @@ rule evaluations:
     input:
         expand(
             "results/<scale>/runs/{run}/pass_at_k_{set}.csv",
-            run=experiments.evaluated(RUNS),
+            run=evaluated(RUNS),
             set=config["data"]["evaluation_sets"],
         ),

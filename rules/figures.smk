@@ -26,7 +26,7 @@ rule collect_rollouts:
         runtime=30,
     shell:
         """
-        python -m lens_impl.rollouts \
+        python -m lens_impl.training.dumps \
             --manifest {input.manifest:q} \
             --out {output:q} \
             >{log:q} 2>&1
@@ -67,7 +67,7 @@ rule figure2_negative_ratio:
         scale=config["scale"],
     shell:
         """
-        python -m lens_impl.figures {params.figure} \
+        python -m lens_impl.report.figures.paper {params.figure} \
             --runs {params.runs:q} \
             --results {params.results:q} \
             --scale {params.scale:q} \
@@ -153,7 +153,7 @@ use rule figure2_negative_ratio as pass_at_k_by_level with:
     input:
         expand(
             "results/<scale>/runs/{run}/samples_math.parquet",
-            run=experiments.evaluated(RUNS),
+            run=evaluated(RUNS),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -178,7 +178,7 @@ use rule figure2_negative_ratio as gain_by_level with:
     input:
         expand(
             "results/<scale>/runs/{run}/samples_math.parquet",
-            run=experiments.evaluated(RUNS),
+            run=evaluated(RUNS),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -251,7 +251,7 @@ use rule figure2_negative_ratio as reliability with:
     input:
         expand(
             "results/<scale>/runs/{run}/samples_math.parquet",
-            run=experiments.evaluated(RUNS),
+            run=evaluated(RUNS),
         ),
         expand(
             "results/<scale>/runs/{run}/rollouts.parquet",

@@ -14,7 +14,7 @@ rule table1:
     input:
         samples=expand(
             "results/<scale>/runs/{run}/samples_math.parquet",
-            run=experiments.evaluated(DAPO),
+            run=evaluated(DAPO),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -43,7 +43,7 @@ rule table1:
         scale=config["scale"],
     shell:
         """
-        python -m lens_impl.tables {params.table} \
+        python -m lens_impl.report.paper_tables {params.table} \
             --runs {params.runs:q} \
             --results {params.results:q} \
             --paper {input.paper:q} \
@@ -60,7 +60,7 @@ use rule table1 as table2 with:
     input:
         samples=expand(
             "results/<scale>/runs/{run}/samples_math.parquet",
-            run=experiments.evaluated(ABLATION),
+            run=evaluated(ABLATION),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -86,7 +86,7 @@ use rule table1 as table3 with:
     input:
         samples=expand(
             "results/<scale>/runs/{run}/samples_math.parquet",
-            run=experiments.evaluated(NUMINA),
+            run=evaluated(NUMINA),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -112,7 +112,7 @@ rule effects:
     input:
         samples=expand(
             "results/<scale>/runs/{run}/samples_math.parquet",
-            run=experiments.evaluated(RUNS),
+            run=evaluated(RUNS),
         ),
         paper="config/paper_numbers.yaml",
     output:
@@ -140,7 +140,7 @@ rule effects:
         scale=config["scale"],
     shell:
         """
-        python -m lens_impl.tables {params.table} \
+        python -m lens_impl.report.paper_tables {params.table} \
             --runs {params.runs:q} \
             --results {params.results:q} \
             --paper {input.paper:q} \
@@ -204,7 +204,7 @@ rule write_summary:
         scale=config["scale"],
     shell:
         """
-        python -m lens_impl.tables summary \
+        python -m lens_impl.report.paper_tables summary \
             --runs {params.runs:q} \
             --results {params.results:q} \
             --paper {input.paper:q} \
@@ -244,7 +244,7 @@ rule method_table:
         scale=config["scale"],
     shell:
         """
-        python -m lens_impl.method_table \
+        python -m lens_impl.report.methods \
             --runs {params.runs:q} \
             --results {params.results:q} \
             --scale {params.scale:q} \

@@ -21,7 +21,7 @@ rule init_tracking:
         runtime=10,
     shell:
         """
-        python -m lens_impl.tracking init \
+        python -m lens_impl.tracking.mirror init \
             --tracking-uri "$MLFLOW_TRACKING_URI" \
             --experiment "$MLFLOW_EXPERIMENT_NAME" \
             --out {output:q} \
@@ -51,7 +51,7 @@ rule mirror_tracking:
         results=subpath(output[0], parent=True),
     shell:
         """
-        python -m lens_impl.tracking mirror \
+        python -m lens_impl.tracking.mirror mirror \
             --results {params.results:q} \
             --runs {params.runs:q} \
             --tracking-uri "$MLFLOW_TRACKING_URI" \

@@ -31,19 +31,19 @@ rule train:
         ENGINE
     threads: config["train"]["threads"]
     resources:
-        **experiments.training_resources(config),
+        **training_resources(config),
         mem_mb=config["resources"]["train"]["mem_mb"],
         runtime=config["resources"]["train"]["runtime"],
     params:
-        settings=training_settings,
-        schedule=as_json(experiments.schedule(config)),
+        settings=settings_of,
+        schedule=as_json(training_schedule(config)),
         checkpoints=checkpoint_folder,
         run_dir=subpath(output.manifest, parent=True),
     shell:
         # What ends a job on a cluster reaches every process of it: only the training may answer.
         """
         trap '' TERM USR1
-        python -m lens_impl.train \
+        python -m lens_impl.training.supervisor \
             --config {params.settings:q} \
             --schedule {params.schedule:q} \
             --gpu "$LENS_GPU" \

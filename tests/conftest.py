@@ -5,7 +5,9 @@ import os
 # Two threads of a tiny model wait for each other more than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import settings
+from support.pipeline import make_inputs
 
 # No test is timed: a machine that is busy is not a fault of the code.
 settings.register_profile("untimed", deadline=None)
@@ -16,3 +18,9 @@ def pytest_collection_modifyitems(items):
     """Files with slow tests first: two processes then end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Data, base model and tracking database of the smoke scale."""
+    return make_inputs(tmp_path_factory.mktemp("inputs"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lens_impl import theory
-from lens_impl.figures import weight as weight_of_the_figure
+from lens_impl.report.figures.paper import weight as weight_of_the_figure
 
 CASES = [theory.case(seed, fractional=fractional) for seed in range(5) for fractional in (0, 1)]
 

@@ -10,12 +10,7 @@ from lens_impl.advantages.batch import RolloutBatch, group_kind, sequence_confid
 from lens_impl.advantages.dapo import dapo
 from lens_impl.advantages.decomposed import nsr, psr, w_reinforce
 from lens_impl.advantages.grpo import dr_grpo, grpo
-from lens_impl.advantages.lens import (
-    calibrated_rewards,
-    lens,
-    lens_mixed_only,
-    lens_negative_only,
-)
+from lens_impl.advantages.lens import calibrated_rewards, lens, lens_mixed_only, lens_negative_only
 from lens_impl.advantages.ngrpo import ngrpo
 from lens_impl.advantages.rl_zvp import rl_zvp
 from lens_impl.errors import UserError

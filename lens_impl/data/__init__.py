@@ -1,0 +1,1 @@
+"""Problems: sources, preparation, reports, synthetic problems."""

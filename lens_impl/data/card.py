@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lens_impl.data.matching import NEAR
 from lens_impl.data.sources import SOURCES, set_files
-from lens_impl.display import grid
+from lens_impl.text import grid
 
 # What the reasons in a report's `dropped` mean.
 REASONS = {

@@ -22,18 +22,13 @@ import numpy as np
 import pandas as pd
 
 from lens_impl.data.card import card, provenance
-from lens_impl.data.filtering import same_answer, sample, unique, unusable_answers
 from lens_impl.data.matching import EvaluationIndex
-from lens_impl.data.prompts import prompt_ids
-from lens_impl.data.sources import (
-    LANGUAGES,
-    TRAINING,
-    Problem,
-    read_problems,
-    set_files,
-)
+from lens_impl.data.sources import LANGUAGES, TRAINING, Problem, read_problems, set_files
+from lens_impl.data.unique import same_answer, sample, unique, unusable_answers
 from lens_impl.errors import UserError, run_cli
-from lens_impl.files import stable_hash, write_json, write_parquet, write_text
+from lens_impl.files import write_json, write_parquet, write_text
+from lens_impl.identity import stable_hash
+from lens_impl.models.prompts import prompt_ids
 
 QUANTILES = {"min": 0, "5%": 0.05, "median": 0.5, "mean": None, "95%": 0.95, "99%": 0.99, "max": 1}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from lens_impl.data.matching import match_key, problem_id
 from lens_impl.data.rows import ENDINGS, find_files, read_rows
 from lens_impl.errors import UserError
+from lens_impl.grading.boxes import last_box
 
 DAPO_HEAD = (
     "Solve the following math problem step by step. The last line of your response should be of "
@@ -50,22 +51,6 @@ class Problem:
     def language(self) -> str:
         """zh where the text holds a Chinese character, else en."""
         return "zh" if CHINESE.search(self.text) else "en"
-
-
-def last_box(text: str) -> str:
-    r"""The argument of the last \boxed or \fbox as TeX reads it; "" where there is none."""
-    boxes = list(re.finditer(r"\\(?:boxed|fbox)\s*", text))
-    if not boxes:
-        return ""
-    argument = text[boxes[-1].end() :]
-    if not argument.startswith("{"):
-        return argument[:1]  # \boxed 9, without braces: one character
-    depth = 0
-    for brace in re.finditer(r"\\.|[{}]", argument, re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
-        if depth == 0:
-            return argument[1 : brace.start()].strip()
-    return ""
 
 
 def strip_wrapper(prompt: str) -> str:

@@ -1,7 +1,7 @@
 """Rollout engine `hf`: batched Hugging Face generation inside the actor's process.
 
 verl's stock path sends each sample through an agent-loop coroutine to an inference server. Here
-one call per rank samples the whole batch (`lens_impl.generation`), rewards come from the one
+one call per rank samples the whole batch (models/sampling_hf.py), rewards come from the one
 grader, and the results enter the queue in one put, in the order of the data loader. The order and
 the random numbers of a step are then functions of seed, step and problem alone.
 
@@ -27,9 +27,9 @@ from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.rollout.replica import RolloutReplica
 from verl.workers.rollout.utils import ensure_async_iterator
 
-from lens_impl.data.prompts import prompt_ids
-from lens_impl.files import stable_hash
-from lens_impl.generation import Completion, sample
+from lens_impl.identity import stable_hash
+from lens_impl.models.prompts import prompt_ids
+from lens_impl.models.sampling_hf import Completion, sample
 from lens_impl.verl_plugin.reward import compute_scores
 
 

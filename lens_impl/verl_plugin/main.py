@@ -12,8 +12,8 @@ import threading
 import time
 from pathlib import Path
 
-from lens_impl.ray_cluster import JOIN_SECONDS
 from lens_impl.verl_plugin import stopping
+from lens_impl.verl_plugin.ray_cluster import JOIN_SECONDS
 
 
 def exit_with_parent() -> None:

@@ -27,7 +27,7 @@ def verl_overrides(
     """Hydra overrides for `verl.trainer.main_ppo`'s configuration.
 
     settings: what decides the trajectory; schedule: how long, how often validated and saved
-    (`lens_impl.experiments.settings` and `.schedule`), and `gpu`, what fits into GPUs
+    (experiments/settings.py), and `gpu`, what fits into GPUs
     (`train.gpu` of the configuration). resume_step: a checkpoint's step, or None.
     """
     method = dict(settings["advantage"])

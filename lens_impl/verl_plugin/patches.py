@@ -1,7 +1,7 @@
 """Patches of verl 0.9.1 and vLLM 0.28.0, one function each; most for a machine without accelerator.
 
-Each names the upstream line that it answers; tests/test_verl_patches.py (vLLM: tests/test_vllm.py)
-fails when a patch is no longer needed or no longer fits.
+Each names the upstream line that it answers; tests/verl_plugin/test_verl_patches.py (vLLM:
+test_vllm.py) fails when a patch is no longer needed or no longer fits.
 """
 
 import functools

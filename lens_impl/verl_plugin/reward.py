@@ -3,7 +3,7 @@
 Outcome reward 1 or 0; no format reward (section 6). What else is returned is kept for validation.
 """
 
-from lens_impl.grading import Grade, grade, grade_many
+from lens_impl.grading.grader import Grade, grade, grade_many
 
 
 def compute_score(

@@ -38,15 +38,15 @@ from verl.utils.py_functional import rename_dict
 from verl.workers.utils.padding import response_from_nested, response_to_nested
 
 from lens_impl.advantages import RolloutBatch, compute_advantages
-from lens_impl.diagnostics import step_diagnostics
+from lens_impl.advantages.diagnostics import step_diagnostics
 from lens_impl.files import write_json, write_parquet
 from lens_impl.verl_plugin import patches, stopping
+from lens_impl.verl_plugin.dropped import KEEP, kept_tokens
 from lens_impl.verl_plugin.hf_rollout import (
     BatchedRollout,
     HFActorRolloutRefWorker,
     HFServerManager,
 )
-from lens_impl.verl_plugin.keep import KEEP, kept_tokens
 from lens_impl.verl_plugin.replay_buffer import OrderedReplayBuffer
 
 RESUME_MARKER = "resume.json"

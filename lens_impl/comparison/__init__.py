@@ -1,0 +1,1 @@
+"""Several runs: matching, paired gains, the paper's numbers, verdicts."""

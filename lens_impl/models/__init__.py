@@ -1,0 +1,1 @@
+"""Who answers: the toy, models of the hub, prompts, sampling."""

@@ -1,0 +1,63 @@
+"""Completions by vLLM, reproducible up to the rounding of its batches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from lens_impl.errors import UserError
+from lens_impl.models.prompts import Sampler, repeated_prompts
+
+
+def load_vllm(folder: Path, config: dict) -> Sampler:
+    """vLLM, with a seed a request. vLLM schedules dynamically, so its samples are reproducible only
+    up to the rounding of its batches. config also: device, gpus."""
+    try:
+        from vllm import LLM, SamplingParams
+    except ImportError as error:
+        raise UserError(
+            "Evaluation with engine vllm needs vLLM, which this environment lacks. Use the "
+            "environment train_gpu, or set train.engine to hf."
+        ) from error
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    # As in training: vLLM's own choice for a float32 checkpoint is another precision.
+    cuda = config["device"] == "cuda"
+    # On a processor vLLM is only tested: a cache of 1 GiB, not of all memory, and no compiler.
+    small = {"kv_cache_memory_bytes": 2**30, "enforce_eager": True}
+    # vllm/v1/worker/gpu_model_runner.py rewinds the random numbers of a request whose prompt it has
+    # split, and a processor's generator cannot go back.
+    small["enable_chunked_prefill"] = False
+    llm = LLM(
+        model=str(folder),
+        dtype="bfloat16" if cuda else "float32",
+        tensor_parallel_size=config["gpus"] if cuda else 1,
+        logprobs_mode="processed_logprobs",
+        **({} if cuda else small),
+    )
+
+    def generate(messages: Sequence, seeds: Sequence[int]) -> pd.DataFrame:
+        prompts = repeated_prompts(tokenizer, messages, config["n"])
+        params = [
+            SamplingParams(
+                temperature=config["temperature"],
+                top_p=config["top_p"],
+                max_tokens=config["max_response_tokens"],
+                seed=seed,
+                logprobs=0,  # the sampled token's own log-probability
+            )
+            for seed in seeds
+        ]
+        requests = llm.generate([{"prompt_token_ids": ids} for ids in prompts], params)
+        outputs = [request.outputs[0] for request in requests]
+        return pd.DataFrame(
+            {
+                "response": [output.text for output in outputs],
+                "length": [len(output.token_ids) for output in outputs],
+                "log_prob": [output.cumulative_logprob for output in outputs],
+                "finished": [output.finish_reason == "stop" for output in outputs],
+            }
+        )
+
+    return generate

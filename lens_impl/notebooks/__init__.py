@@ -1,0 +1,1 @@
+"""What the notebooks show, and how they are executed."""

@@ -1,0 +1,37 @@
+"""A Jupyter kernel client that sees every message, for `lens_impl.notebooks.views`."""
+
+from queue import Empty
+from time import monotonic
+
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
+from traitlets import Type
+
+POLL_SECONDS = 1.0
+
+
+class PollingChannel(AsyncZMQSocketChannel):
+    """jupyter_client's channel, which waits for a message in one poll of the whole time.
+
+    pyzmq's asyncio poll now and then is not woken by a message, and sees it only when its time is
+    over: a cell of a second then takes nbclient's limit of ten minutes, and outputs are lost. So
+    the time is spent in short polls.
+    """
+
+    async def get_msg(self, timeout: float | None = None) -> dict:
+        """The next message; timeout in seconds, None for no limit. Empty when it is over."""
+        end = float("inf") if timeout is None else monotonic() + timeout
+        while True:
+            left = end - monotonic()
+            try:
+                return await super().get_msg(timeout=min(POLL_SECONDS, max(0.0, left)))
+            except Empty:
+                if left <= POLL_SECONDS:
+                    raise
+
+
+class PollingClient(AsyncKernelClient):
+    """An asynchronous kernel client whose channels poll."""
+
+    shell_channel_class = Type(PollingChannel)
+    iopub_channel_class = Type(PollingChannel)

@@ -1,0 +1,251 @@
+"""Tables 1 to 3 of the paper, ours beside the paper's numbers; effects by level and subject.
+
+Everything shown is computed from the runs' files and config/paper_numbers.yaml. The paper gives
+single numbers; ours are means over training seeds with a 95 % interval over test problems and seeds
+(evaluation/intervals.py), and gains are paired by problem, and by seed where both have the same.
+
+    python -m lens_impl.report.paper_tables table1 ...     csv (fractions), markdown, LaTeX (in %)
+    python -m lens_impl.report.paper_tables effects ...    gains over GRPO by level and by subject
+    python -m lens_impl.report.paper_tables seeds ...      many seeds: paired differences, power
+    python -m lens_impl.report.paper_tables summary ...    one page, at most 100 columns wide
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from lens_impl.comparison.evaluations import Evaluations, read_evaluations
+from lens_impl.comparison.gains import BASELINE, effect_rows, pass_at_k_rows
+from lens_impl.comparison.paper import paper_rows
+from lens_impl.comparison.seed_study import seeds_rows
+from lens_impl.comparison.verdicts import collapse_not_run, verdict_rows
+from lens_impl.errors import UserError, run_cli
+from lens_impl.files import write_csv, write_text
+from lens_impl.report.effects import effects_markdown
+from lens_impl.report.names import TOY, TOY_SCALES, method_name, warnings
+from lens_impl.report.seed_study import seeds_markdown
+from lens_impl.report.summary import summary_markdown
+from lens_impl.text import grid, latex, p_value, wrap
+
+READING = (
+    "±: half of the 95 % interval over problems and, with several seeds, over seeds. With two it "
+    "is wide, as two trainings say little about a third; with one it leaves out the spread between "
+    "trainings. p: two-sided, corrected for all gains of the list (Holm). The verdict is on the "
+    "interval."
+)
+
+
+def runs_of_table(runs: list[dict], paper: dict, table: str) -> list[dict]:
+    """The runs on the table's mix by its methods, in its order.
+
+    Of the paper's models those that the table has, and every model that is not the paper's.
+    """
+    entry = paper["tables"][table]
+    methods = list(dict.fromkeys(row["method"] for row in entry["rows"]))
+    models = {None, *(row["model"] for row in entry["rows"])}
+    chosen = [
+        run
+        for run in runs
+        if run["mix"] == entry["mix"]
+        and run["method"] in methods
+        and paper["models"].get(run["model"]) in models
+    ]
+    return sorted(chosen, key=lambda run: methods.index(run["method"]))
+
+
+def table_markdown(
+    ours: pd.DataFrame, verdicts: pd.DataFrame, found: Evaluations, paper: dict, table: str, scale
+) -> str:
+    """A table of the paper in markdown: ours, gains over GRPO with their verdict, the paper's.
+
+    The paper's numbers stand in ours only where the model is the paper's.
+    """
+    entry = paper["tables"][table]
+    theirs = paper_rows(paper, table)
+    toy = scale in TOY_SCALES
+    parts = [f"# Table {table.removeprefix('table')}: {entry['title']}"]
+    if toy:
+        parts.append(f"**{TOY}**")
+    parts += warnings(found)
+    ours = ours[ours["level"] == "all"]
+    if ours.empty:
+        parts.append(f"No run of this table is among the experiments of scale {scale}.")
+    for model, rows in ours.groupby("model", sort=False):
+        same_model = theirs[theirs["model"] == paper["models"].get(model)]
+        parts += [f"## Ours: {model}", _about(rows), _passes(rows, same_model)]
+        parts.append(_verdicts(verdicts[verdicts["model"] == model]))
+    if not ours.empty:
+        parts.append(wrap(READING))
+    others = ", other models: not comparable with ours" if toy else ""
+    parts.append(f"## The paper's numbers ({entry['location']}){others}")
+    for model, rows in theirs.groupby("model", sort=False):
+        parts.append(_published(model, rows))
+    average = (
+        "one training" if entry["trainings"] == 1 else f"mean of {entry['trainings']} trainings"
+    )
+    parts.append(f"Each row: {average}; the paper gives no intervals.")
+    marks = sorted({mark for row in entry["rows"] for mark in row.get("footnotes", [])})
+    parts += [wrap(f"[{mark}] {paper['footnotes'][mark]}") for mark in marks]
+    return "\n\n".join(parts) + "\n"
+
+
+def table_latex(
+    ours: pd.DataFrame, verdicts: pd.DataFrame, paper: dict, table: str, scale: str
+) -> str:
+    """The same as a tabular of booktabs: ours, and the paper's where it gives the row."""
+    entry, theirs = paper["tables"][table], paper_rows(paper, table)
+    toy = f" {TOY}" if scale in TOY_SCALES else ""
+    lines = [f"% {entry['title']}. Scale {scale}.{toy}", "% \\usepackage{booktabs}"]
+    ours = ours[(ours["level"] == "all") & (ours["versus"] == "")]
+    rows = []
+    for (model, method), row in ours.groupby(["model", "method"], sort=False):
+        rows.append([model, method_name(method), "ours", *map(_percent, row.itertuples())])
+    for (model, method, marks), row in theirs.groupby(["model", "method", "marks"], sort=False):
+        rows.append(
+            [model, method_name(method), f"paper{marks}", *map("{:.2f}".format, row["estimate"])]
+        )
+    ks = [f"Pass@{k}" for k in dict.fromkeys(theirs["k"])]
+    width = 3 + len(ks)
+    lines.append(
+        latex(
+            ["model", "method", "", *ks],
+            [row + [""] * (width - len(row)) for row in rows],
+            text=(0, 1, 2),
+        )
+    )
+    judged = [
+        [row.model, row.paper_model, method_name(row.method), str(row.k), _gain(row), row.verdict]
+        for row in collapse_not_run(verdicts).itertuples()
+    ]
+    lines.append("% Gains over GRPO in points, and the verdict.")
+    header = ["model", "compared with", "method", "k", "gain over GRPO", "verdict"]
+    lines.append(latex(header, judged, text=(0, 1, 2, 5)))
+    marks = sorted({mark for row in entry["rows"] for mark in row.get("footnotes", [])})
+    lines += [f"% [{mark}] {' '.join(paper['footnotes'][mark].split())}" for mark in marks]
+    return "\n".join(lines) + "\n"
+
+
+def _published(model: str, rows: pd.DataFrame) -> str:
+    """The paper's rows of one model, and their gains over GRPO."""
+    passes = rows.pivot(index="method", columns="k", values="estimate")
+    cells = [
+        [method_name(method) + marks, *(f"{value:.2f}" for value in row["estimate"])]
+        for (method, marks), row in rows.groupby(["method", "marks"], sort=False)
+    ]
+    for method in dict.fromkeys(rows["method"]):
+        if method != BASELINE:
+            gain = passes.loc[method] - passes.loc[BASELINE]
+            label = f"gain of {method_name(method)}"
+            cells.append([label, *(f"{value:+.2f}" for value in gain)])
+    return grid([model, *map("Pass@{}".format, passes.columns)], cells)
+
+
+def _about(rows: pd.DataFrame) -> str:
+    passes = rows[(rows["versus"] == "") & (rows["method"] != "base")]
+    seeds = passes.groupby("seeds", sort=False)["method"].unique()
+    trained = "; ".join(
+        f"{', '.join(map(method_name, methods))}: seeds {', '.join(seed.split())}"
+        for seed, methods in seeds.items()
+    )
+    problems, n = rows["problems"].iloc[0], rows["n"].iloc[0]
+    return wrap(
+        f"Pass@k in %, {problems} problems x {n} samples a run, mean over seeds. {trained}."
+    )
+
+
+def _percent(row) -> str:
+    return f"{100 * row.estimate:.1f} ±{50 * (row.high - row.low):.1f}"
+
+
+def _passes(rows: pd.DataFrame, same_model: pd.DataFrame) -> str:
+    """One line a method; under it the paper's, where the model is the paper's."""
+    passes = rows[rows["versus"] == ""]
+    ks = list(dict.fromkeys(passes["k"]))
+    lines = []
+    for method, row in passes.groupby("method", sort=False):
+        cells = {r.k: _percent(r) for r in row.itertuples()}
+        lines.append([method_name(method), *(cells.get(k, "") for k in ks)])
+        for marks, paper in same_model[same_model["method"] == method].groupby("marks"):
+            known = paper.set_index("k")["estimate"]
+            lines.append([f"paper{marks}", *(f"{known[k]:.2f}" if k in known else "" for k in ks)])
+    return grid(["ours", *map("Pass@{}".format, ks)], lines)
+
+
+def _gain(row) -> str:
+    if np.isnan(row.gain):
+        return ""
+    return f"{row.gain:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
+
+
+def _verdicts(rows: pd.DataFrame) -> str:
+    """A line a method and k; the paper's gain and the difference where the model is the paper's."""
+    same_model = rows["paper_gain"].notna().any()
+    lines = []
+    for row in collapse_not_run(rows).itertuples():
+        p = "" if pd.isna(row.p_holm) else p_value(row.p_holm)
+        line = [method_name(row.method), str(row.k), _gain(row), p]
+        if same_model:
+            difference = "" if pd.isna(row.difference) else f"{row.difference:+.1f}"
+            line += ["" if row.k == "all" else f"{row.paper_gain:+.2f}", difference]
+        lines.append([*line, row.verdict])
+    paper = ["paper", "ours - paper"] if same_model else []
+    header = ["gain over GRPO", "k", "points [95 % interval]", "p", *paper, "verdict"]
+    return grid(header, lines, text=(0, len(header) - 1))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m lens_impl.report.paper_tables", description=__doc__
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for name in ("table1", "table2", "table3", "effects", "seeds", "summary"):
+        verb = verbs.add_parser(name)
+        verb.add_argument("--runs", type=json.loads, required=True, help="JSON list of runs")
+        verb.add_argument("--results", type=Path, required=True, help="results/{scale}")
+        verb.add_argument("--paper", type=Path, required=True, help="config/paper_numbers.yaml")
+        verb.add_argument("--scale", required=True)
+        if name != "summary":
+            verb.add_argument("--out-csv", type=Path, required=True)
+        if name.startswith("table"):
+            verb.add_argument("--out-tex", type=Path, required=True)
+        verb.add_argument("--out-md", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = _parse()
+    paper = yaml.safe_load(args.paper.read_text(encoding="utf-8"))
+    if args.verb == "summary":
+        write_text(args.out_md, summary_markdown(args.results, args.runs, paper, args.scale))
+        return
+    runs = args.runs
+    if args.verb.startswith("table"):
+        runs = runs_of_table(runs, paper, args.verb)
+    found = read_evaluations(args.results, runs, paper["k"])
+    if args.verb == "effects":
+        rows = effect_rows(found, runs, [1, paper["k"][-1]])
+        text = effects_markdown(rows, found, args.scale)
+    elif args.verb == "seeds":
+        rows = seeds_rows(found, runs, paper)
+        text = seeds_markdown(rows, found, args.results, runs, args.scale)
+    else:
+        rows = pass_at_k_rows(found, runs, paper["k"])
+        verdicts = verdict_rows(rows, paper, args.verb)
+        text = table_markdown(rows, verdicts, found, paper, args.verb, args.scale)
+        write_text(args.out_tex, table_latex(rows, verdicts, paper, args.verb, args.scale))
+    write_csv(args.out_csv, rows)
+    write_text(args.out_md, text)
+    if found.faults:
+        print(text)  # into the log: Snakemake removes the files of a command that fails
+        raise UserError(
+            f"{args.verb} is not what was asked for: {' '.join(found.faults)} "
+            "Hint: delete the damaged file and run the workflow again; it is made anew."
+        )
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,73 @@
+"""Differences over many seeds, as a page."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lens_impl.comparison.evaluations import Evaluations
+from lens_impl.comparison.seed_study import SEED_COUNTS
+from lens_impl.files import read_json
+from lens_impl.report.names import TOY_SCALES, method_name
+from lens_impl.text import grid, p_value, wrap
+
+
+def seeds_markdown(
+    rows: pd.DataFrame, found: Evaluations, results: Path, runs: list[dict], scale: str
+) -> str:
+    """What seeds_rows found, with the commit of the trainings, whatever it says."""
+    parts = ["# Differences to GRPO over many seeds"]
+    if scale in TOY_SCALES:
+        parts.append("**Designed toy: says nothing about the paper's models.**")
+    parts.append(wrap(_provenance(results, runs)))
+    lines = [f"- **{fault}**" for fault in found.faults] + [f"- {note}" for note in found.notes]
+    parts += ["\n".join(lines)] if lines else []
+    for (mix, model), part in rows.groupby(["mix", "model"], sort=False):
+        parts += [f"## {model} on {mix}", _differences(part), *_power_parts(part)]
+    parts.append(
+        wrap(
+            "In points, method minus GRPO, paired by problem and by seed (same prompts in the same "
+            "order). The interval is over problems and seeds (Student's t over seeds); p is "
+            "corrected for all rows of its list (Holm). SD: of the difference between seeds, and "
+            "between problems."
+        )
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _provenance(results: Path, runs: list[dict]) -> str:
+    paths = [results / "runs" / run["run"] / "manifest.json" for run in runs]
+    manifests = [read_json(path) for path in paths if path.is_file()]
+    commits = sorted({(m["git"]["commit"] or "unknown")[:12] for m in manifests})
+    days = sorted(m["finished"][:10] for m in manifests)
+    dirty = " with uncommitted changes" if any(m["git"]["dirty"] for m in manifests) else ""
+    when = f", {days[0]} to {days[-1]}" if days else ""
+    return f"{len(manifests)} of {len(runs)} trainings, commit {', '.join(commits)}{dirty}{when}."
+
+
+def _differences(part: pd.DataFrame) -> str:
+    cells = []
+    for row in part.itertuples():
+        interval = f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+        spread = "" if pd.isna(row.sd_seeds) else f"{100 * row.sd_seeds:.1f}"
+        problems = "" if pd.isna(row.sd_problems) else f"{100 * row.sd_problems:.1f}"
+        name = [method_name(row.method), f"Pass@{row.k}", row.level, str(len(row.seeds.split()))]
+        gain = [f"{100 * row.estimate:+.1f}", interval, p_value(row.p_holm), spread, problems]
+        cells.append(name + gain)
+    header = ["method", "", "levels", "seeds", "gain", "95 %", "p", "SD seeds", "SD problems"]
+    return grid(header, cells)
+
+
+def _power_parts(part: pd.DataFrame) -> list[str]:
+    part = part[part["seeds_needed"].notna()]
+    if part.empty:
+        return []
+    cells = []
+    for row in part.to_dict("records"):
+        needed = "none is enough" if row["seeds_needed"] < 0 else f"{row['seeds_needed']:.0f}"
+        cells.append(
+            [f"{method_name(row['method'])}, Pass@{row['k']}, {row['level']}"]
+            + [f"{100 * row['paper_effect']:+.1f}", needed]
+            + [f"{row[f'power_{count}']:.2f}" for count in SEED_COUNTS]
+        )
+    header = ["chance to see", "the paper's gain", "seeds for .80", *map(str, SEED_COUNTS)]
+    return ["Power: the chance that so many seeds a method show it (p < .05).", grid(header, cells)]

@@ -1,0 +1,135 @@
+"""Rows of the real sets: answers, reasons to drop, file formats, the real rows."""
+
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.source_rows import MATH, NUMINA, dapo
+
+from lens_impl.data.matching import normalise
+from lens_impl.data.sources import (
+    DAPO_HEAD,
+    DAPO_TAIL,
+    Problem,
+    parse_answered,
+    parse_dapo,
+    parse_dapo_processed,
+    parse_math,
+    parse_numina,
+    read_problems,
+    strip_wrapper,
+)
+from lens_impl.errors import UserError
+from lens_impl.files import write_jsonl
+from lens_impl.grading.boxes import last_box
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        (r"so $\boxed{7}$.", "7"),
+        (r"first \boxed{1}, then \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"\boxed{\left\{ x \right.}", r"\left\{ x \right."),
+        (r"\boxed{ 3 }", "3"),
+        (r"\fbox{4}", "4"),
+        (r"$\boxed 9$.", "9"),
+        (r"\boxed{}", ""),
+        (r"\boxed{1} and \boxed{2", ""),
+        ("no box", ""),
+        (r"ends with \boxed", ""),
+    ],
+)
+def test_last_box(text, box):
+    assert last_box(text) == box
+
+
+@given(st.recursive(st.text("x1", max_size=3), lambda s: s.map(lambda t: f"{{{t}}}") | s))
+def test_last_box_returns_any_balanced_content(content):
+    assert last_box(f"\\boxed{{0}} \\boxed{{{content}}} done}}") == content
+
+
+def test_normalise_removes_white_space_and_dollars_only():
+    assert normalise("Find $ 2 +\n3$.") == normalise("Find 2+3 .") == "Find2+3."
+    assert normalise("225") != normalise("22.5")
+    assert normalise("x = -3") != normalise("x = 3")
+
+
+def test_wrapper_comes_off_at_both_ends():
+    assert strip_wrapper(f"{DAPO_HEAD}For which $n$?\nSay.{DAPO_TAIL}") == "For which $n$?\nSay."
+    assert strip_wrapper("no wrapper") == "no wrapper"
+
+
+def test_parse_math():
+    assert parse_math(MATH) == Problem("What is $1+1$?", "2", 2, "Algebra")
+    assert parse_math(MATH | {"level": 5}).level == 5
+    assert parse_math(MATH | {"level": "Level ?"}) == "unusable_level"
+    assert parse_math(MATH | {"solution": r"\boxed{}"}) == "empty_answer"
+    assert parse_math(MATH | {"problem": " "}) == "empty_problem"
+    assert parse_math({"problem": "p", "answer": 588}) == Problem("p", "588")
+
+
+def test_parse_answered():
+    row = {"problem": "p", "answer": "2", "level": 5, "subject": "Algebra", "solution": "none"}
+    assert parse_answered(row) == Problem("p", "2", 5, "Algebra")
+    assert parse_answered({"problem": "p", "answer": 588}) == Problem("p", "588")
+
+
+def test_parse_dapo():
+    assert parse_dapo(dapo("What?", "34")) == Problem("What?", "34")
+    assert parse_dapo(dapo("What?", " ")) == "empty_answer"
+    assert parse_dapo(dapo("What?", None)) == "empty_answer"
+    assert parse_dapo_processed({"prompt": "What?", "solution": " 34"}) == Problem("What?", "34")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"answer": "proof"}, "proof"),
+        ({"question_type": "proof", "answer": "4"}, "proof"),
+        ({"answer": "notfound"}, "answer_not_found"),
+        ({"question_type": "MCQ", "answer": "B"}, "multiple_choice"),
+        ({"question_type": "MCQ", "answer": "(c)."}, None),
+        ({"question_type": "MCQ", "answer": "(C)."}, "multiple_choice"),
+        ({"question_type": "MCQ", "answer": ""}, "multiple_choice"),
+        ({"problem": "Which? (A) 1 (B) 2", "answer": "A"}, "multiple_choice"),
+        ({"problem": "Which? A. 1  B. 2", "answer": "A"}, "multiple_choice"),
+        ({"problem_is_valid": "Incomplete"}, "invalid_problem"),
+        ({"solution_is_valid": "No"}, "invalid_solution"),
+        ({"answer": None}, "empty_answer"),
+    ],
+)
+def test_parse_numina_drops(change, reason):
+    parsed = parse_numina(NUMINA | change)
+    assert parsed == reason if reason else isinstance(parsed, Problem)
+
+
+def test_parse_numina_keeps():
+    assert parse_numina(NUMINA) == Problem("What is $2+2$?", "4", 0, "Algebra")
+    assert parse_numina(NUMINA | {"question_type": "MCQ"}).answer == "4"
+    assert parse_numina(NUMINA | {"answer": "C"}).answer == "C"
+
+
+def test_strict_names_file_and_row(tmp_path):
+    write_jsonl(tmp_path / "dapo.jsonl", [dapo("a", "1"), dapo("b", "")])
+    assert list(read_problems(tmp_path, "dapo")) == [Problem("a", "1"), "empty_answer"]
+    with pytest.raises(UserError, match=r"dapo\.jsonl row 2 has no usable answer"):
+        list(read_problems(tmp_path, "dapo", strict=True))
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet", "csv"])
+def test_all_file_formats_give_the_same_problems(tmp_path, ending):
+    rows = [dapo("What is $\\frac{1}{2}$,\nexactly?", "-3"), dapo("b", "")]
+    path = tmp_path / f"dapo.{ending}"
+    match ending:
+        case "jsonl":
+            write_jsonl(path, rows)
+        case "json":
+            path.write_text(json.dumps(rows))
+        case "parquet":
+            pd.DataFrame(rows).to_parquet(path)
+        case "csv":
+            pd.DataFrame(rows).map(json.dumps).to_csv(path, index=False)
+    expected = [Problem("What is $\\frac{1}{2}$,\nexactly?", "-3"), "empty_answer"]
+    assert list(read_problems(tmp_path, "dapo")) == expected

@@ -1,0 +1,321 @@
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lens_impl.errors import UserError
+from lens_impl.grading import grader as grading
+from lens_impl.grading.boxes import boxed
+from lens_impl.grading.grader import Grade, grade, grade_many
+
+TWO_BOXES = r"First I get \boxed{5}. Wait, that is wrong. So the final answer is \boxed{7}."
+
+# (gold, response, status). A line for every trap met.
+TABLE = [
+    # the last complete box decides
+    ("7", TWO_BOXES, "correct"),
+    ("5", TWO_BOXES, "wrong"),
+    (r"\frac{7}{1}", TWO_BOXES, "correct"),
+    ("7", r"The answers are \boxed{5} and \boxed{7}.", "correct"),
+    ("5,7", r"\boxed{5}, \boxed{7}", "wrong"),
+    ("7", r"\boxed{7} and once more \boxed{7}", "correct"),
+    (r"\frac{1}{2}", r"x = 0.5 in step 3. \boxed{\frac{1}{2}} and 12 apples in step 4.", "correct"),
+    ("5", r"\boxed{\boxed{5}}", "correct"),
+    ("5", r"\boxed {5}", "correct"),
+    ("5", r"\boxed{$5$}", "correct"),
+    ("5", r"2 + 3 \\\boxed{5}", "correct"),
+    ("5", r"\\boxed{5}", "correct"),
+    ("5", r"\boxed{5} or, cut off, \boxed{7", "correct"),
+    ("3", r"the answer is 3, \boxed{4}", "wrong"),
+    # without a box: Math-Verify's own extraction
+    ("3", "The answer is 3.", "correct"),
+    ("3", "so x=3", "correct"),
+    ("3", "$x=3$", "correct"),
+    ("3", "3 is even and 4 is odd", "wrong"),
+    ("12", r"\boxed 12", "correct"),
+    # no answer
+    ("42", "", "no_answer"),
+    ("42", "Let us see, the sum of the", "no_answer"),
+    (r"\frac{1}{2}", "Let us see, the sum of the", "no_answer"),
+    ("42", r"\boxed{42", "no_answer"),
+    ("42", r"\boxed{}", "no_answer"),
+    ("42", r"\boxed{ }", "no_answer"),
+    ("x", r"\boxed{}", "no_answer"),
+    ("42", r"I had \boxed{42}, but no: \boxed{}", "no_answer"),
+    # gold answers that cannot be parsed
+    ("", r"\boxed{42}", "bad_gold"),
+    (" ", "", "bad_gold"),
+    ("???", r"\boxed{???}", "bad_gold"),
+    (r"\frac{", r"\boxed{1}", "bad_gold"),
+    (r"30^\circ.", r"\boxed{30}", "bad_gold"),
+    ("a + b + c", r"\boxed{a + b + d}", "bad_gold"),
+    (r"1 - \frac{1}{\mathrm{e}}", r"\boxed{1 + \frac{1}{\mathrm{e}}}", "bad_gold"),
+    # how the gold answer is written
+    ("$7$", r"\boxed{7}", "correct"),
+    (r"so it is \boxed{7}", r"\boxed{7}", "correct"),
+    (" 7 ", r"\boxed{7}", "correct"),
+    ("007", r"\boxed{7}", "correct"),
+    ("7", r"\boxed{+7}", "correct"),
+    ("-7", r"\boxed{7}", "wrong"),
+    ("-7", r"\boxed{-7}", "correct"),
+    ("0", r"\boxed{-0}", "correct"),
+    # values
+    ("0.5", r"\boxed{\frac12}", "correct"),
+    ("1+1", r"\boxed{2}", "correct"),
+    (r"\dfrac{1}{2}", r"\boxed{1/2}", "correct"),
+    ("1000", r"\boxed{1,000}", "correct"),
+    (r"32,\!348", r"\boxed{32348}", "correct"),
+    (r"\$10", r"\boxed{10}", "correct"),
+    ("10", r"\boxed{10\text{ cm}}", "correct"),
+    ("2^{99}+1", r"\boxed{2^{99}}", "wrong"),
+    ("12_8", r"\boxed{10}", "wrong"),
+    ("1010_2", r"\boxed{1010_2}", "correct"),
+    (r"\pm 2021", r"\boxed{2021}", "wrong"),
+    # percentages, which antlr 4.9 fails to parse without the mend in grading_worker
+    (r"50\%", r"\boxed{0.5}", "correct"),
+    (r"50\%", r"\boxed{50\%}", "correct"),
+    ("50", r"\boxed{50\%}", "correct"),
+    (r"50\%", r"\boxed{51\%}", "wrong"),
+    # expressions, sets, tuples, intervals, words
+    ("2k", r"\boxed{k+k}", "correct"),
+    ("x^2-1", r"\boxed{(x-1)(x+1)}", "correct"),
+    ("1,2", r"\boxed{2,1}", "correct"),
+    (r"\{1,2\}", r"\boxed{\{2, 1\}}", "correct"),
+    ("(1,2)", r"\boxed{(2,1)}", "wrong"),
+    ("(1,2)", r"\boxed{[1,2]}", "wrong"),
+    ("n=2, 3, 4", r"\boxed{n=1, 2, 3}", "wrong"),
+    ("D = (0, 1)", r"\boxed{D = (0, 1.5)}", "wrong"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\boxed{\begin{pmatrix} 1 \\ 2 \end{pmatrix}}",
+     "correct"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\boxed{\begin{pmatrix} 2 \\ 1 \end{pmatrix}}",
+     "wrong"),
+    (r"\text{Saturday}", r"\boxed{Saturday}", "correct"),
+    (r"\text{(C)}", r"\boxed{C}", "correct"),
+    (r"\text{(C)}", r"\boxed{(D)}", "wrong"),
+    # the order of gold and prediction: an equation for a gold set is accepted, the reverse is not
+    (r"x \in [0,1]", r"\boxed{[0,1]}", "correct"),
+    ("[0,1]", r"\boxed{0\le x\le 1}", "wrong"),
+    # false positives of Math-Verify 0.9.0 that are guarded against
+    (r"\frac{1}{2004!}", r"\boxed{\frac{1}{2006!}}", "wrong"),
+    (r"\frac{1}{2^{99}}", r"\boxed{\frac{1}{2^{98}}}", "wrong"),
+    (r"\frac{2^{2005}+1}{3 \cdot 2^{2006}}", r"\boxed{\frac{1}{3 \cdot 2^{2006}}}", "wrong"),
+    ("0", r"\boxed{\frac{1}{2^{99}}}", "wrong"),
+    (r"1, 2, \ldots, n", r"\boxed{1, 3, 5, \ldots, 2n-1}", "bad_gold"),
+    # the guard spares what is equal
+    (r"\frac{1}{2^{99}}", r"\boxed{2^{-99}}", "correct"),
+    (r"\frac{1}{2004!}", r"\boxed{\frac{2005}{2005!}}", "correct"),
+    ("0", r"\boxed{\sqrt{2}-\sqrt{2}}", "correct"),
+    (r"\sqrt{3}", r"\boxed{\frac{3}{\sqrt{3}}}", "correct"),
+    ("0.000000001", r"\boxed{10^{-9}}", "correct"),
+    # a false positive that is left: without a box Math-Verify reads the 4 alone
+    ("4", r"$4\sqrt(2)$", "correct"),
+    ("4", r"\boxed{4\sqrt(2)}", "wrong"),
+]  # fmt: skip
+
+
+def test_table():
+    golds, responses, expected = zip(*TABLE, strict=True)
+    statuses = [result.status for result in grade_many(golds, responses)]
+    assert list(zip(golds, responses, statuses, strict=True)) == TABLE
+    assert list(expected) == [grade(gold, text).status for gold, text, _ in TABLE]
+
+
+def test_grade_fields():
+    assert grade("42", r"so \boxed{ 41 }") == Grade(False, "wrong", "41")
+    assert grade("42", "no idea") == Grade(False, "no_answer", None)
+    assert grade(r"\frac{1}{2}", r"\boxed{0.5}") == Grade(True, "correct", "0.5")
+    assert grade("3", "The answer is 3.") == Grade(True, "correct", "3")
+    assert grade("???", r"\boxed{1}") == Grade(False, "bad_gold", "1")
+
+
+def test_integer_shortcut_gives_math_verifys_verdict():
+    from lens_impl.grading.worker import judge
+
+    integers = [0, 1, -1, 2, 7, 10, -10, 12, 21, 99, 100, 1000, 2048, -2048, 10**6, 10**15 - 1]
+    pairs = [(str(gold), str(answer)) for gold in integers for answer in integers]
+    for gold, answer in pairs:
+        quick = grading._shortcut(gold, answer, True)
+        assert quick is not None
+        assert (quick.status, quick.extracted) == judge(gold, rf"\boxed{{{answer}}}")
+
+
+@given(st.text(st.characters(exclude_characters="$\\[", exclude_categories=["Nd", "Cs"])))
+@settings(max_examples=200, deadline=None)
+def test_no_answer_shortcut_gives_math_verifys_verdict(response):
+    from lens_impl.grading.worker import judge
+
+    assert grading._shortcut("42", response, False).status == "no_answer"
+    assert judge("42", response) == ("no_answer", None)
+
+
+@given(st.lists(st.sampled_from([r"\boxed{", "{", "}", r"\{", r"\}", r"\\", "5", " ", "x"])))
+def test_box_is_balanced(pieces):
+    content = boxed("".join(pieces))
+    if content is not None:
+        bare = content.replace(r"\\", "").replace(r"\{", "").replace(r"\}", "")
+        assert bare.count("{") == bare.count("}")
+        assert r"\boxed{" not in content or content.count("{") > content.count("}")
+
+
+def test_many_unclosed_boxes_are_read_in_one_pass():
+    assert boxed(r"\boxed{" * 200_000 + "5}") == "5"
+
+
+def test_shortcuts_and_cache_start_no_process(monkeypatch):
+    grade("1/3", r"\boxed{2/6}")
+    monkeypatch.setattr(grading, "_ask_worker", None)
+    golds = ["42", "42", "42", "", "1/3"]
+    responses = [r"\boxed{42}", r"\boxed{41}", "cut off", "1", r"hence \boxed{2/6}"]
+    statuses = [result.status for result in grade_many(golds, responses)]
+    assert statuses == ["correct", "wrong", "no_answer", "bad_gold", "correct"]
+
+
+def test_equal_pairs_are_judged_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(grading, "_cache", {})
+    monkeypatch.setattr(
+        grading, "_ask_worker", lambda *request: asked.append(request) or ("wrong", "?")
+    )
+    grade_many(["1/7"] * 50, [rf"attempt {i}: \boxed{{1/8}}" for i in range(50)])
+    assert asked == [("1/7", r"\boxed{1/8}", 5.0)]
+
+
+HANGING = r"\boxed{9^{9^{9}}}"
+
+
+def test_hanging_answer_costs_its_own_verdict_only():
+    golds = ["7", "1/2", "1/2", "7"]
+    responses = [HANGING, r"\boxed{0.5}", r"\boxed{0.25}", HANGING]
+    for workers in (1, 2):
+        results = grade_many(golds, responses, workers=workers, timeout_s=0.3)
+        assert [r.status for r in results] == ["timeout", "correct", "wrong", "timeout"]
+        assert not results[0].correct and results[0].extracted == "9^{9^{9}}"
+
+
+def test_a_timeout_is_not_remembered():
+    assert grade("7", HANGING, timeout_s=0.2).status == "timeout"
+    assert grading._remembered(("7", "9^{9^{9}}", True)) is None
+
+
+def test_works_outside_the_main_thread():
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.extend(
+            grade_many(["2/3", "7"], [r"\boxed{\frac{4}{6}}", HANGING], timeout_s=0.3)
+        )
+    )
+    thread.start()
+    thread.join()
+    assert [result.status for result in results] == ["correct", "timeout"]
+
+
+def test_a_worker_killed_while_idle_is_replaced():
+    grade("2/3", r"\boxed{2/9}")
+    for worker in list(grading._idle):
+        worker.process.kill()
+        worker.process.wait()
+    assert grade("2/3", r"\boxed{4/9}").status == "wrong"
+
+
+def test_a_worker_that_dies_at_work_is_an_error_and_not_a_wrong_answer(monkeypatch):
+    class Doomed(grading._Worker):
+        def __init__(self):
+            super().__init__()
+            self.process.kill()
+
+    monkeypatch.setattr(grading, "_idle", [])
+    monkeypatch.setattr(grading, "_Worker", Doomed)
+    assert grade("7", r"\boxed{7/8}") == Grade(False, "error", "7/8")
+
+
+def test_a_stopped_worker_is_ended_by_the_clock(monkeypatch):
+    grade("2/3", r"\boxed{2/7}")
+    monkeypatch.setattr(grading, "_WALL_FACTOR", 1)
+    monkeypatch.setattr(grading, "_WALL_EXTRA_S", 0)
+    for worker in grading._idle:
+        worker.process.send_signal(signal.SIGSTOP)
+    assert grade("2/3", r"\boxed{4/7}", timeout_s=0.2).status == "timeout"
+    for worker in grading._idle:
+        worker.process.send_signal(signal.SIGCONT)
+
+
+def test_a_worker_that_has_grown_is_replaced(monkeypatch, tmp_path):
+    script = tmp_path / "grading_worker.py"
+    script.write_text(
+        grading._WORKER_SCRIPT.read_text().replace("GROWN_ANSWERS = 20_000", "GROWN_ANSWERS = 2")
+    )
+    monkeypatch.setattr(grading, "_WORKER_SCRIPT", script)
+    monkeypatch.setattr(grading, "_idle", [])
+    assert grade("2/3", r"\boxed{5/7}").status == "wrong"
+    (worker,) = grading._idle
+    assert grade("2/3", r"\boxed{6/7}").status == "wrong"
+    assert grading._idle == [] and worker.process.returncode == 0
+    assert grade("2/3", r"\boxed{4/6}").status == "correct"
+
+
+def test_a_large_parent_does_not_make_its_workers_old(monkeypatch):
+    """Linux passes a parent's peak memory on to its children."""
+    monkeypatch.setattr(grading, "_idle", [])
+    ballast = bytearray(600 * 2**20)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    assert grade("2/3", r"\boxed{8/7}").status == "wrong"
+    assert len(grading._idle) == 1
+
+
+def test_long_batches_show_progress(monkeypatch, capsys):
+    monkeypatch.setattr(grading, "_PROGRESS_FROM", 3)
+    grade_many(["1/7"] * 3, [rf"\boxed{{1/{n}}}" for n in (701, 702, 703)])
+    assert "grading: 100%" in capsys.readouterr().err
+    grade_many(["1/7"] * 2, [rf"\boxed{{1/{n}}}" for n in (704, 705)])
+    assert capsys.readouterr().err == ""
+
+
+def test_unguarded_script_may_grade(tmp_path):
+    """Workers must not run the caller's main module again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from lens_impl.grading import grade\nprint('once', grade('1/2', r'\\boxed{0.5}').status)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert run.stdout == "once correct\n"
+
+
+def test_import_is_light():
+    code = (
+        "import sys, lens_impl.grading.grader\n"
+        "print([m for m in ('sympy', 'math_verify', 'torch', 'numpy') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: grade_many(["1"], []), "1 gold answers for 0 responses"),
+        (lambda: grade("1", "1", timeout_s=0), "timeout_s must be above 0, got 0"),
+        (lambda: grade_many(["1"], ["1"], workers=0), "workers must be at least 1"),
+    ],
+)
+def test_wrong_calls_are_refused(call, words):
+    with pytest.raises(UserError, match=words):
+        call()
+
+
+def test_missing_verifier_is_said(monkeypatch, tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(grading, "_WORKER_SCRIPT", script)
+    monkeypatch.setattr(grading, "_idle", [])
+    with pytest.raises(UserError, match="ended with status 3 before it was ready"):
+        grade("1/2", r"\boxed{1/5}")
+
+
+def test_empty_batch():
+    assert grade_many([], []) == []
