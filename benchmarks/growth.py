@@ -28,7 +28,7 @@ from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.advantages.diagnostics import step_diagnostics
 from lens_impl.comparison import evaluations as comparison
 from lens_impl.comparison.gains import effect_rows
-from lens_impl.data import tiny
+from lens_impl.data import toy
 from lens_impl.data.prepare import prepare_mix
 from lens_impl.evaluation.evaluate import pass_at_k_by_level
 from lens_impl.evaluation.intervals import paired_difference
@@ -49,11 +49,11 @@ def problems_config(**sizes: int) -> dict:
 
 
 def make_problems(rows: int, folder: Path) -> Work:
-    return partial(tiny.make, problems_config(pretrain=rows))
+    return partial(toy.make, problems_config(pretrain=rows))
 
 
 def mix_prompts(rows: int, folder: Path) -> Work:
-    for name, lines in tiny.make(problems_config(numina=rows)).items():
+    for name, lines in toy.make(problems_config(numina=rows)).items():
         write_jsonl(folder / f"{name}.jsonl", lines)
     sizes = {"math": None, "numina": None}
     return partial(prepare_mix, sizes, folder, ["math"], 0, languages=["en"])
