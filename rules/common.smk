@@ -9,7 +9,6 @@ from lens_impl.files import read_yaml
 from lens_impl.experiments.runs import (
     Run,
     base_name,
-    describe,
     evaluated,
     models_from,
     planned_runs,
@@ -26,6 +25,8 @@ from lens_impl.experiments.settings import (
 )
 from lens_impl.data.sources import SOURCES, TRAINING
 from lens_impl.errors import UserError
+from lens_impl.comparison.paper import NUMBERS, paper_numbers
+from lens_impl.report import registry
 
 
 def told(function, *arguments):
@@ -151,20 +152,16 @@ def policy(wildcards):
     return f"results/<scale>/runs/{wildcards.run}/manifest.json"
 
 
-def select(mix, methods):
-    """The trainings on one mix by some methods."""
-    return [run for run in RUNS if run.mix == mix and run.method in methods]
+# The evaluation sets that the paper does not have; each has a table and a figure of its own.
+FURTHER_SETS = config["data"]["evaluation_sets"][1:]
+PAPER_TABLES = list(paper_numbers()["tables"])
 
 
-def described(runs):
-    """Trainings as the JSON that tables, figures and the mirror are given."""
-    return as_json([describe(run) for run in runs])
+def inputs_of(shown):
+    """The files that a table or figure is made from."""
+    return [f"results/{config['scale']}/{file}" for file in shown.inputs(RUNS)]
 
 
-# What the paper compares: Table 1 and Figure 5; Table 3 and Figure 6; Figure 2; Table 2.
-DAPO = select("math-dapo", ["grpo", "lens"])
-NUMINA = select("math-numina", ["grpo", "lens"])
-NUMINA_GRPO = select("math-numina", ["grpo"])
-ABLATION = select(
-    "math-numina", ["grpo", "lens-mixed-only", "lens-negative-only", "lens"]
-)
+def names_of(shown):
+    """The runs that a table or figure shows."""
+    return [run.name for run in shown.runs(RUNS)]

@@ -37,7 +37,7 @@ rule execute_notebook:
         results=subpath(output[0], ancestor=2),
     shell:
         """
-        python -m lens_impl.notebooks.views \
+        python -m lens_impl.notebooks.execute \
             --notebook {input.notebook:q} \
             --results {params.results:q} \
             --out {output:q} \

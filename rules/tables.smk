@@ -1,35 +1,31 @@
-"""The paper's tables and the summary of a scale.
+"""The paper's tables, tables beyond them, and the summary: lens_impl/report/registry.py has them all.
 
-in:  results/<scale>/runs/{run}/: samples_math.parquet, pass_at_k_math.csv, metrics.jsonl,
-                                  manifest.json
-     config/paper_numbers.yaml   the paper's numbers, shown beside ours
+in:  results/<scale>/runs/{run}/: what the registry says that a table reads
+     lens_impl/comparison/paper_numbers.yaml   the paper's numbers, shown next to ours
 out: results/<scale>/tables/{table1,table2,table3}.{csv,tex,md}, effects.{csv,md}
+     results/<scale>/tables/pass_at_k_{set}.{csv,md}      of each evaluation set but the paper's
      results/<scale>/summary.md
-     results/<scale>/tables/{methods.md,seeds.csv,seeds.md}   only when asked for
+     results/<scale>/tables/{methods,seeds}.{csv,md}      only when asked for
 """
 
 
-rule table1:
-    """Table 1: Pass@k on MATH + DAPO, GRPO against LENS."""
+rule table:
+    """One table of the registry."""
     input:
-        samples=expand(
-            "results/<scale>/runs/{run}/samples_math.parquet",
-            run=evaluated(DAPO),
-        ),
-        paper="config/paper_numbers.yaml",
+        files=lambda wildcards: inputs_of(registry.table(wildcards.table)),
+        paper=NUMBERS,
     output:
-        csv="results/<scale>/tables/table1.csv",
-        tex="results/<scale>/tables/table1.tex",
+        csv="results/<scale>/tables/{table}.csv",
         md=report(
-            "results/<scale>/tables/table1.md",
-            caption="../workflow/report/table1.rst",
-            category="Tables",
-            labels={"shows": "Table 1: Pass@k, MATH + DAPO"},
+            "results/<scale>/tables/{table}.md",
+            caption="../workflow/report/shown.rst",
+            category=lambda wildcards: registry.table(wildcards.table).category,
+            labels=lambda wildcards: {"shows": registry.table(wildcards.table).label},
         ),
     log:
-        "results/<scale>/logs/table1.log",
+        "results/<scale>/logs/table/{table}.log",
     benchmark:
-        "results/<scale>/benchmarks/table1.tsv"
+        "results/<scale>/benchmarks/table/{table}.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -37,140 +33,54 @@ rule table1:
         mem_mb=2000,
         runtime=10,
     params:
-        table="table1",
-        runs=described(DAPO),
+        runs=lambda wildcards: names_of(registry.table(wildcards.table)),
         results=subpath(output.csv, ancestor=2),
-        scale=config["scale"],
+        caption=lambda wildcards: registry.table(wildcards.table).caption,
+        tex="",
     shell:
         """
-        python -m lens_impl.report.paper_tables {params.table} \
-            --runs {params.runs:q} \
+        python -m lens_impl.report.tables {wildcards.table:q} \
             --results {params.results:q} \
-            --paper {input.paper:q} \
-            --scale {params.scale:q} \
+            --runs {params.runs:q} \
             --out-csv {output.csv:q} \
-            --out-tex {output.tex:q} \
-            --out-md {output.md:q} \
+            --out-md {output.md:q} {params.tex} \
             >{log:q} 2>&1
         """
 
 
-use rule table1 as table2 with:
-    # Table 2: the ablation on MATH + NuminaMath 1.5.
-    input:
-        samples=expand(
-            "results/<scale>/runs/{run}/samples_math.parquet",
-            run=evaluated(ABLATION),
-        ),
-        paper="config/paper_numbers.yaml",
+use rule table as paper_table with:
     output:
-        csv="results/<scale>/tables/table2.csv",
-        tex="results/<scale>/tables/table2.tex",
+        csv="results/<scale>/tables/{table}.csv",
+        tex="results/<scale>/tables/{table}.tex",
         md=report(
-            "results/<scale>/tables/table2.md",
-            caption="../workflow/report/table2.rst",
-            category="Tables",
-            labels={"shows": "Table 2: ablation"},
+            "results/<scale>/tables/{table}.md",
+            caption="../workflow/report/shown.rst",
+            category=lambda wildcards: registry.table(wildcards.table).category,
+            labels=lambda wildcards: {"shows": registry.table(wildcards.table).label},
         ),
-    log:
-        "results/<scale>/logs/table2.log",
-    benchmark:
-        "results/<scale>/benchmarks/table2.tsv"
+    # Tables 1 to 3, which have a LaTeX form besides.
+    wildcard_constraints:
+        table=r"table\d",
     params:
-        table="table2",
-        runs=described(ABLATION),
+        tex=lambda wildcards, output: f"--out-tex {output.tex}",
 
 
-use rule table1 as table3 with:
-    # Table 3: Pass@k on MATH + NuminaMath 1.5, GRPO against LENS.
-    input:
-        samples=expand(
-            "results/<scale>/runs/{run}/samples_math.parquet",
-            run=evaluated(NUMINA),
-        ),
-        paper="config/paper_numbers.yaml",
-    output:
-        csv="results/<scale>/tables/table3.csv",
-        tex="results/<scale>/tables/table3.tex",
-        md=report(
-            "results/<scale>/tables/table3.md",
-            caption="../workflow/report/table3.rst",
-            category="Tables",
-            labels={"shows": "Table 3: Pass@k, MATH + NuminaMath"},
-        ),
-    log:
-        "results/<scale>/logs/table3.log",
-    benchmark:
-        "results/<scale>/benchmarks/table3.tsv"
-    params:
-        table="table3",
-        runs=described(NUMINA),
-
-
-rule effects:
-    """Gains over GRPO by level and by subject."""
-    input:
-        samples=expand(
-            "results/<scale>/runs/{run}/samples_math.parquet",
-            run=evaluated(RUNS),
-        ),
-        paper="config/paper_numbers.yaml",
-    output:
-        csv="results/<scale>/tables/effects.csv",
-        md=report(
-            "results/<scale>/tables/effects.md",
-            caption="../workflow/report/effects.rst",
-            category="Tables",
-            labels={"shows": "Gains by level and subject"},
-        ),
-    log:
-        "results/<scale>/logs/effects.log",
-    benchmark:
-        "results/<scale>/benchmarks/effects.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        table="effects",
-        runs=described(RUNS),
-        results=subpath(output.csv, ancestor=2),
-        scale=config["scale"],
-    shell:
-        """
-        python -m lens_impl.report.paper_tables {params.table} \
-            --runs {params.runs:q} \
-            --results {params.results:q} \
-            --paper {input.paper:q} \
-            --scale {params.scale:q} \
-            --out-csv {output.csv:q} \
-            --out-md {output.md:q} \
-            >{log:q} 2>&1
-        """
-
-
-use rule effects as seeds with:
-    # Paired differences over all seeds of the experiments, and the seeds an effect needs.
-    output:
-        csv="results/<scale>/tables/seeds.csv",
-        md="results/<scale>/tables/seeds.md",
-    log:
-        "results/<scale>/logs/seeds.log",
-    benchmark:
-        "results/<scale>/benchmarks/seeds.tsv"
-    params:
-        table="seeds",
+ruleorder: paper_table > table
 
 
 rule tables:
-    """Tables 1 to 3, and effects by level and subject."""
+    """Tables 1 to 3, effects by level and subject, and one for each further evaluation set."""
     input:
-        rules.table1.output,
-        rules.table2.output,
-        rules.table3.output,
-        rules.effects.output,
+        expand(
+            "results/<scale>/tables/{table}.{suffix}",
+            table=PAPER_TABLES,
+            suffix=["csv", "tex", "md"],
+        ),
+        expand(
+            "results/<scale>/tables/{table}.{suffix}",
+            table=["effects", *map(registry.of_set, FURTHER_SETS)],
+            suffix=["csv", "md"],
+        ),
 
 
 rule write_summary:
@@ -180,7 +90,7 @@ rule write_summary:
         rules.evaluations.input,
         rules.trainings.input,
         rules.regimes.input,
-        paper="config/paper_numbers.yaml",
+        paper=NUMBERS,
     output:
         report(
             "results/<scale>/summary.md",
@@ -199,55 +109,15 @@ rule write_summary:
         mem_mb=2000,
         runtime=10,
     params:
-        runs=described(RUNS),
+        runs=[run.name for run in RUNS],
+        sets=config["data"]["evaluation_sets"],
         results=subpath(output[0], parent=True),
-        scale=config["scale"],
     shell:
         """
-        python -m lens_impl.report.paper_tables summary \
-            --runs {params.runs:q} \
+        python -m lens_impl.report.summary \
             --results {params.results:q} \
-            --paper {input.paper:q} \
-            --scale {params.scale:q} \
-            --out-md {output:q} \
-            >{log:q} 2>&1
-        """
-
-
-rule method_table:
-    """All methods side by side, whatever the experiments are."""
-    input:
-        trainings=expand(
-            "results/<scale>/runs/{run}/{file}",
-            run=[run.name for run in RUNS],
-            file=["metrics.jsonl", "config.json"],
-        ),
-        passes=expand(
-            "results/<scale>/runs/{run}/pass_at_k_math.csv",
-            run=[run.name for run in RUNS],
-        ),
-    output:
-        "results/<scale>/tables/methods.md",
-    log:
-        "results/<scale>/logs/method_table.log",
-    benchmark:
-        "results/<scale>/benchmarks/method_table.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        runs=described(RUNS),
-        results=subpath(output[0], ancestor=2),
-        scale=config["scale"],
-    shell:
-        """
-        python -m lens_impl.report.methods \
             --runs {params.runs:q} \
-            --results {params.results:q} \
-            --scale {params.scale:q} \
+            --sets {params.sets:q} \
             --out {output:q} \
             >{log:q} 2>&1
         """
@@ -256,8 +126,7 @@ rule method_table:
 rule methods:
     """The table of all methods, and what the notebooks show of them; not a part of `all`."""
     input:
-        rules.method_table.output,
+        "results/<scale>/tables/methods.md",
         expand(
-            "results/<scale>/runs/{run}/rollouts.parquet",
-            run=[run.name for run in RUNS],
+            "results/<scale>/runs/{run}/rollouts.parquet", run=[r.name for r in RUNS]
         ),

@@ -1,8 +1,7 @@
-"""Pass@k of trainings and their differences, on the same problems.
+"""The final evaluations of several runs on one evaluation set, on the same problems.
 
-Reads runs/{run}/samples_math.parquet and manifest.json. A run whose file is missing, damaged or
-does not fit the others is left out and named in `Evaluations.faults`; what can be shown of the rest
-still is, and the commands end with an error.
+A run whose file is missing, damaged or does not fit the others is left out and named in
+`Evaluations.faults`; what can be shown of the rest still is, and the commands end with an error.
 """
 
 from dataclasses import dataclass, field
@@ -11,25 +10,33 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from lens_impl.files import read_json
+from lens_impl.experiments.runs import Run, base_name, grouped
+from lens_impl.results import Results
 
 
 @dataclass
 class Evaluations:
-    """counts: run -> [problem_id] level, type, n, correct; faults and notes: sentences."""
+    """counts: name -> [problem_id] level, type, n, correct; faults and notes are sentences."""
 
+    runs: tuple[Run, ...]
     counts: dict[str, pd.DataFrame] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def problems(self, model: str) -> pd.DataFrame | None:
+        """[problem_id] level and type of the problems that a model's runs answered."""
+        names = [base_name(model), *(run.name for run in self.runs if run.model == model)]
+        found = [self.counts[name] for name in names if name in self.counts]
+        return found[0][["level", "type"]] if found else None
 
-def read_evaluations(results: Path, runs: list[dict], ks: list[int]) -> Evaluations:
-    """The final evaluations of some trainings and of the base models they started from."""
-    found = Evaluations()
-    for model, members in by_key(runs, "model").items():
+
+def read_evaluations(results: Results, ks: list[int]) -> Evaluations:
+    """The evaluations of the runs and of the base models that they started from."""
+    found = Evaluations(results.runs)
+    for (model,), members in grouped(results.runs, "model").items():
         counts = {}
-        for name in [f"{model}_base", *(run["run"] for run in members)]:
-            path = results / "runs" / name / "samples_math.parquet"
+        for name in [base_name(model), *(run.name for run in members)]:
+            path = results.samples_file(name)
             try:
                 counts[name] = _problem_counts(path)
             except (OSError, pa.ArrowException, ValueError) as error:
@@ -39,7 +46,7 @@ def read_evaluations(results: Path, runs: list[dict], ks: list[int]) -> Evaluati
                 found.faults.append(f"{name} is left out: {reason}.")
         found.counts |= _same_problems(counts, found)
     _check_n(found, ks)
-    _check_commits(results, runs, found)
+    _check_commits(results, found)
     return found
 
 
@@ -48,7 +55,7 @@ def _problem_counts(path: Path) -> pd.DataFrame:
     columns = ["problem_id", "sample", "level", "type", "correct"]
     samples = pd.read_parquet(path, columns=columns)
     if samples.empty:
-        raise ValueError(f"{path} holds no sample")
+        raise ValueError(f"{path} has no samples")
     by_problem = samples.groupby("problem_id")
     counts = by_problem.agg(
         level=("level", "first"),
@@ -94,24 +101,17 @@ def _check_n(found: Evaluations, ks: list[int]) -> None:
         )
 
 
-def _check_commits(results: Path, runs: list[dict], found: Evaluations) -> None:
+def _check_commits(results: Results, found: Evaluations) -> None:
     commits: dict[str, list[str]] = {}
-    for run in runs:
-        path = results / "runs" / run["run"] / "manifest.json"
+    for run in results.runs:
         try:
-            commit = read_json(path)["git"]["commit"]
+            commit = results.manifest(run.name)["git"]["commit"]
         except (OSError, ValueError, KeyError) as error:
             what = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
-            found.faults.append(f"{path} {what}: which code made {run['run']} is not known.")
+            path = results.file(run.name, "manifest.json")
+            found.faults.append(f"{path} {what}: which code made {run.name} is not known.")
             continue
-        commits.setdefault((commit or "unknown")[:12], []).append(run["run"])
+        commits.setdefault((commit or "unknown")[:12], []).append(run.name)
     if len(commits) > 1:
         named = "; ".join(f"{commit}: {', '.join(names)}" for commit, names in commits.items())
-        found.notes.append(f"MIXED COMMITS, so code may differ between these trainings: {named}.")
-
-
-def by_key(runs: list[dict], key: str) -> dict[str, list[dict]]:
-    groups: dict[str, list[dict]] = {}
-    for run in runs:
-        groups.setdefault(run[key], []).append(run)
-    return groups
+        found.notes.append(f"MIXED COMMITS, so code may differ between these runs: {named}.")

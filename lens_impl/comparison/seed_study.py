@@ -1,17 +1,14 @@
 """Many seeds of some methods: paired differences to GRPO, and how many seeds the effect needs.
 
-The seeds are what varies between trainings; alpha is the weight of all-wrong groups in LENS.
+Runs differ by seed; alpha is the weight of all-wrong groups in LENS.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from lens_impl.comparison.evaluations import Evaluations
-from lens_impl.comparison.gains import BASELINE, levels_of, passes_of, seed_by_seed
-from lens_impl.comparison.paper import paper_gains
-from lens_impl.evaluation.intervals import holm, paired_difference
+from lens_impl.comparison.gains import gains, level_masks, with_holm
+from lens_impl.comparison.paper import lens_gains
 from lens_impl.evaluation.power import power, seeds_needed, variance_components
 
 SEED_COUNTS = (2, 3, 5, 10, 20, 50, 100)  # of the power curve
@@ -20,35 +17,33 @@ COLUMNS += ["p_value", "p_holm", "sd_seeds", "sd_problems", "paper_effect", "see
 COLUMNS += [f"power_{count}" for count in SEED_COUNTS]
 
 
-def seeds_rows(found: Evaluations, runs: list[dict], paper: dict) -> pd.DataFrame:
-    """One row a mix, model, method, level (all, 4-5) and k (smallest, largest): its gain over GRPO.
+def seeds_rows(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
+    """The gain over GRPO of each mix, model, method, level (all, 4-5) and k.
 
-    estimate, low, high, sd_seeds, sd_problems: fractions; sd_*: of the difference, between seeds
-    and between problems. paper_effect: the paper's mean gain of LENS on that mix and k (all levels;
-    it gives no others), a fraction. seeds_needed: seeds a method that would show an effect of that
-    size four times in five, -1 where no number does on this test set; power_N: with N seeds.
+    | column | |
+    |---|---|
+    | estimate, low, high | fractions: mean over seeds and problems, 95 % interval |
+    | p_value, p_holm | Holm over all rows of a mix and model |
+    | sd_seeds, sd_problems | of the difference, between seeds and between problems; fractions |
+    | paper_effect | the paper's mean gain of LENS on that mix and k (all levels), a fraction |
+    | seeds_needed | seeds per method with power .8 for that effect; -1: no number is enough |
+    | power_N | power for that effect with N seeds per method |
     """
     rows = []
-    for mix, model, members in _families(runs):
-        effects = _paper_effects(paper, mix)
-        levels = levels_of(found, members, model)
-        for k in (paper["k"][0], paper["k"][-1]):
-            passes = passes_of(found, members, model, k)
-            for method, values in passes.items():
-                if method in ("base", BASELINE) or BASELINE not in passes:
-                    continue
-                for level, mask in levels.items():
-                    row = {"mix": mix, "model": model, "method": method, "level": level, "k": k}
-                    row["seeds"] = " ".join(values.columns)
-                    first, second, same = seed_by_seed(values[mask], passes[BASELINE][mask])
-                    row |= vars(paired_difference(first, second, paired_seeds=same))
-                    if same and len(first) > 1:
-                        row |= _power(first - second, effects[k])
-                    rows.append(row)
+    for gain in gains(evaluations, ks):
+        ours = gain.method
+        for level, mask in level_masks(ours.problems).items():
+            row: dict[str, object] = {"mix": ours.mix, "model": ours.model, "method": ours.method}
+            row |= {"level": level, "k": ours.k, "seeds": " ".join(ours.seeds)} | vars(
+                gain.difference(mask)
+            )
+            first, second = gain.values
+            effect = _paper_effect(ours.mix, ours.k)
+            if gain.paired and len(first) > 1 and effect is not None:
+                row |= _power(np.compress(mask, first - second, axis=1), effect)
+            rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
-    for _, family in table.groupby(["mix", "model"]):
-        table.loc[family.index, "p_holm"] = holm(family["p_value"])
-    return table
+    return with_holm(table, table["k"].notna(), ["mix", "model"])
 
 
 def _power(differences: np.ndarray, effect: float) -> dict:
@@ -59,14 +54,8 @@ def _power(differences: np.ndarray, effect: float) -> dict:
     return row | {f"power_{count}": power(effect, count, parts, problems) for count in SEED_COUNTS}
 
 
-def _paper_effects(paper: dict, mix: str) -> dict[int, float]:
-    """k -> the paper's gain of LENS over GRPO on a mix, a fraction, mean over its models."""
-    tables = [name for name, entry in paper["tables"].items() if entry["mix"] == mix]
-    gains = pd.concat([paper_gains(paper, table) for table in tables])
-    gains = gains[gains["method"] == "lens"].drop_duplicates(["model", "k"])
-    return (gains.groupby("k")["gain"].mean() / 100).to_dict()
-
-
-def _families(runs: list[dict]) -> Iterator[tuple[str, str, list[dict]]]:
-    for mix, model in dict.fromkeys((run["mix"], run["model"]) for run in runs):
-        yield mix, model, [r for r in runs if (r["mix"], r["model"]) == (mix, model)]
+def _paper_effect(mix: str, k: int) -> float | None:
+    """The paper's gain of LENS over GRPO, a fraction, mean over its models; None if it has none."""
+    rows = lens_gains(mix)
+    rows = rows[rows["k"] == k]
+    return None if rows.empty else float(rows["gain"].mean() / 100)

@@ -7,8 +7,7 @@ only their direction is: the paper's numbers are another model's.
 import numpy as np
 import pandas as pd
 
-from lens_impl.comparison.gains import BASELINE
-from lens_impl.comparison.paper import paper_gains
+from lens_impl.comparison.paper import BASELINE, paper_gains, paper_numbers
 
 # The five verdicts, in the order of how much they say.
 CONTAINED = "same direction, holds the paper's"  # the interval contains the paper's difference
@@ -16,15 +15,20 @@ SAME = "same direction"
 UNCLEAR = "not distinguishable from zero"
 OPPOSITE = "opposite direction"
 NOT_RUN = "not run"
+DIRECTION = "direction only"  # in place of the paper's model, where ours is another
 VERDICT_COLUMNS = ["model", "paper_model", "method", "k", "gain", "low", "high", "p_value"]
 VERDICT_COLUMNS += ["p_holm", "paper_gain", "difference", "verdict"]
+_NO_ROWS = pd.DataFrame(columns=["model", "paper_model", "method", "k", "published", "paper_gain"])
 
 
 def verdict(low: float, high: float, published: float, same_model: bool) -> str:
     """What an interval of a difference says about the paper's difference (both in points).
 
-    same_model: only then is the size of the paper's difference compared, else its sign alone.
+    low, high: nan where nothing was run. same_model: only then is the size of the paper's
+    difference compared, else its sign alone.
     """
+    if np.isnan(low):
+        return NOT_RUN
     if low <= 0 <= high:
         return UNCLEAR
     if np.sign(low) != np.sign(published):
@@ -32,44 +36,46 @@ def verdict(low: float, high: float, published: float, same_model: bool) -> str:
     return CONTAINED if same_model and low <= published <= high else SAME
 
 
-def verdict_rows(ours: pd.DataFrame, paper: dict, table: str) -> pd.DataFrame:
-    """One row a model, method and k of the paper's table: our gain, the paper's, the verdict.
+def verdict_rows(ours: pd.DataFrame, table: str) -> pd.DataFrame:
+    """One row per model, method and k of the paper's table: our gain, the paper's, the verdict.
 
-    Gains over GRPO on all levels, in points. Where our model is not the paper's, paper_model is
-    "direction only", paper_gain and difference are empty, and the verdict is on the sign of the
-    paper's mean gain. What the paper has and no run of ours gives is "not run".
+    ours: of `gains.pass_at_k_rows`. Gains over GRPO on all levels, in points. Where our model is
+    not the paper's, paper_model is "direction only", paper_gain and difference are empty, and the
+    verdict is on the sign of the paper's mean gain. What the paper has and no run of ours gives is
+    "not run".
     """
+    names, published = paper_numbers()["models"], paper_gains(table)
+    models = list(dict.fromkeys(ours["model"]))
+    expected = pd.concat([_expected(published, m, names.get(m)) for m in models] + [_NO_ROWS])
     gains = ours[(ours["versus"] == BASELINE) & (ours["level"] == "all")]
-    rows = []
-    published = paper_gains(paper, table)
-    for model in dict.fromkeys(ours["model"]):
-        theirs = paper["models"].get(model)
-        members = gains[gains["model"] == model].set_index(["method", "k"])
-        signs = published.groupby(["method", "k"], sort=False)["gain"].mean()
-        if theirs is not None:
-            same = published[published["model"] == theirs]
-            signs = same.set_index(["method", "k"])["gain"]
-        for (method, k), gain in signs.items():
-            row = {"model": model, "paper_model": theirs or "direction only"}
-            row |= {"method": method, "k": k, "verdict": NOT_RUN}
-            if theirs:
-                row["paper_gain"] = gain
-            if (method, k) in members.index:
-                found = members.loc[(method, k)]
-                low, high = 100 * found["low"], 100 * found["high"]
-                row |= {"gain": 100 * found["estimate"], "low": low, "high": high}
-                row |= {"p_value": found["p_value"], "p_holm": found["p_holm"]}
-                row["verdict"] = verdict(low, high, gain, theirs is not None)
-                if theirs:
-                    row["difference"] = row["gain"] - gain
-            rows.append(row)
-    run_models = {paper["models"].get(model) for model in ours["model"]}
-    if run_models == {None}:  # a model of our own stands for all of the paper's
-        run_models = set(published["model"])
-    for missing in published[~published["model"].isin(run_models)].itertuples():
-        row = {"model": "-", "paper_model": missing.model, "method": missing.method}
-        rows.append(row | {"k": missing.k, "paper_gain": missing.gain, "verdict": NOT_RUN})
-    return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
+    columns = {"estimate": "gain", "low": "low", "high": "high"}
+    points = 100 * gains[list(columns)].rename(columns=columns)
+    found = gains[["model", "method", "k", "p_value", "p_holm"]].join(points)
+    rows = expected.merge(found, how="left", on=["model", "method", "k"])
+    rows["difference"] = rows["gain"] - rows["paper_gain"]
+    rows["verdict"] = [
+        verdict(row.low, row.high, row.published, row.paper_model != DIRECTION)
+        for row in rows.itertuples()
+    ]
+    # A model of our own stands for all of the paper's.
+    known = {names.get(model) for model in models}
+    run = set(published["model"]) if known == {None} else known
+    missing = published[~published["model"].isin(run)].rename(
+        columns={"model": "paper_model", "gain": "paper_gain"}
+    )
+    missing = missing.assign(model="-", verdict=NOT_RUN)
+    return pd.concat([rows, missing], ignore_index=True).reindex(columns=VERDICT_COLUMNS)
+
+
+def _expected(published: pd.DataFrame, model: str, paper_model: str | None) -> pd.DataFrame:
+    """What the paper says of the methods of its table, for one of our models."""
+    if paper_model is None:
+        means = published.groupby(["method", "k"], sort=False)["gain"].mean()
+        rows = means.rename("published").reset_index().assign(paper_gain=np.nan)
+    else:
+        rows = published[published["model"] == paper_model].rename(columns={"gain": "published"})
+        rows = rows.assign(paper_gain=rows["published"])
+    return rows.assign(model=model, paper_model=paper_model or DIRECTION)
 
 
 def collapse_not_run(rows: pd.DataFrame) -> pd.DataFrame:

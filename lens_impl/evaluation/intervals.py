@@ -73,7 +73,12 @@ def pass_at_k_interval(
     n, c: samples and correct samples, [problems] or [seeds, problems], or one n for all.
     """
     found = bootstrap_interval(pass_at_k(n, c, k), level=level, resamples=resamples, seed=seed)
-    return Interval(found.estimate, max(found.low, 0.0), min(found.high, 1.0))
+    return clamped(found)
+
+
+def clamped(interval: Interval) -> Interval:
+    """The interval of a share, kept within 0 and 1."""
+    return Interval(interval.estimate, max(interval.low, 0.0), min(interval.high, 1.0))
 
 
 def paired_difference(

@@ -1,6 +1,10 @@
 """The runs that a configuration asks for."""
 
-from dataclasses import asdict, dataclass
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from lens_impl.errors import UserError, choice
 
@@ -18,13 +22,23 @@ class Run:
     def name(self) -> str:
         return f"{self.model}_{self.mix}_{self.method}_s{self.seed}"
 
+    @staticmethod
+    def named(name: str) -> Run:
+        """The run of a name; UserError for what is no run's name."""
+        parts = name.split("_")
+        if len(parts) != 4 or not re.fullmatch(r"s\d+", parts[3]):
+            raise UserError(
+                f"{name!r} is no run: a run is named {{model}}_{{mix}}_{{method}}_s{{seed}}."
+            )
+        return Run(parts[0], parts[1], parts[2], int(parts[3][1:]))
+
 
 def base_name(model: str) -> str:
     """The run name under which the untrained model is evaluated."""
     return f"{model}_base"
 
 
-def evaluated(trained: list[Run]) -> list[str]:
+def evaluated(trained: Sequence[Run]) -> list[str]:
     """The names under which something is evaluated: base models of trainings, then these."""
     bases = dict.fromkeys(base_name(run.model) for run in trained)
     return [*bases, *(run.name for run in trained)]
@@ -55,6 +69,9 @@ def find(config: dict, name: str) -> Run:
     return known[name]
 
 
-def describe(run: Run) -> dict:
-    """A run as tables, figures and the MLflow mirror are given it."""
-    return {"run": run.name, **asdict(run)}
+def grouped(runs: Iterable[Run], *fields: str) -> dict[tuple, list[Run]]:
+    """The runs by the values of some fields, in order of first appearance."""
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(tuple(getattr(run, field) for field in fields), []).append(run)
+    return groups

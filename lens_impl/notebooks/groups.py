@@ -9,7 +9,6 @@ import torch
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.advantages.lens import calibrated_rewards
 from lens_impl.errors import UserError
-from lens_impl.files import read_parquet
 from lens_impl.notebooks.views import picture
 from lens_impl.report.figures.style import context, method_styles, new_figure
 from lens_impl.results import Results
@@ -56,7 +55,7 @@ def draw_group(rewards: list[float], confidences: list[float], alpha: float = 0.
 
 def rollouts(results: Results, run: str) -> pd.DataFrame:
     """rollouts.parquet of a run (training/dumps.py), with each group's kind; may be empty."""
-    frame = read_parquet(results.run(run) / "rollouts.parquet")
+    frame = results.rollouts(results.find(run).name)
     best = frame.groupby(["step", "group"])["reward"].transform("max")
     worst = frame.groupby(["step", "group"])["reward"].transform("min")
     kind = np.select([best == 0, worst == 1], ["all wrong", "all correct"], "mixed")
@@ -65,8 +64,7 @@ def rollouts(results: Results, run: str) -> pd.DataFrame:
 
 def problems(results: Results, run: str) -> pd.DataFrame:
     """Index problem_id: problem and answer of the training prompts of a run's mix."""
-    mix = next(entry["mix"] for entry in results.runs if entry["run"] == run)
-    prompts = read_parquet(results.path / "data" / f"{mix}.parquet")
+    prompts = results.prompts(results.find(run).mix)
     info = [row["problem_id"] for row in prompts["extra_info"]]
     columns = {
         "problem": [messages[-1]["content"] for messages in prompts["prompt"]],
@@ -102,10 +100,7 @@ def negative_group(results: Results, run: str) -> pd.DataFrame:
 
 def sample_choices(results: Results) -> dict[str, list | tuple]:
     """What the sample browser offers: runs with rollouts, their steps, kinds of groups, numbers."""
-    tables = {
-        run["run"]: read_parquet(results.run(run["run"]) / "rollouts.parquet", ["step"])
-        for run in results.runs
-    }
+    tables = {run.name: results.rollouts(run.name, ["step"]) for run in results.runs}
     steps = sorted({int(step) for table in tables.values() for step in table["step"]})
     kinds = ["all wrong", "mixed", "all correct"]
     return {"run": list(tables), "step": steps, "kind": kinds, "number": (0, 15)}

@@ -1,34 +1,22 @@
-"""Tables 1 to 3 of the paper, ours beside the paper's numbers; effects by level and subject.
+"""Tables 1 to 3 of the paper: ours next to the paper's numbers.
 
-Everything shown is computed from the runs' files and config/paper_numbers.yaml. The paper gives
+Everything shown is computed from the runs' files and comparison/paper_numbers.yaml. The paper gives
 single numbers; ours are means over training seeds with a 95 % interval over test problems and seeds
 (evaluation/intervals.py), and gains are paired by problem, and by seed where both have the same.
-
-    python -m lens_impl.report.paper_tables table1 ...     csv (fractions), markdown, LaTeX (in %)
-    python -m lens_impl.report.paper_tables effects ...    gains over GRPO by level and by subject
-    python -m lens_impl.report.paper_tables seeds ...      many seeds: paired differences, power
-    python -m lens_impl.report.paper_tables summary ...    one page, at most 100 columns wide
 """
 
-import argparse
-import json
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from lens_impl.comparison.evaluations import Evaluations, read_evaluations
-from lens_impl.comparison.gains import BASELINE, effect_rows, pass_at_k_rows
-from lens_impl.comparison.paper import paper_rows
-from lens_impl.comparison.seed_study import seeds_rows
+from lens_impl.comparison.gains import pass_at_k_rows
+from lens_impl.comparison.paper import BASELINE, paper_numbers, paper_rows
 from lens_impl.comparison.verdicts import collapse_not_run, verdict_rows
-from lens_impl.errors import UserError, run_cli
-from lens_impl.files import write_csv, write_text
-from lens_impl.report.effects import effects_markdown
-from lens_impl.report.names import TOY, TOY_SCALES, method_name, warnings
-from lens_impl.report.seed_study import seeds_markdown
-from lens_impl.report.summary import summary_markdown
+from lens_impl.report.names import TOY, method_name, warnings
+from lens_impl.report.page import Page
+from lens_impl.results import Results
 from lens_impl.text import grid, latex, p_value, wrap
 
 READING = (
@@ -39,48 +27,47 @@ READING = (
 )
 
 
-def runs_of_table(runs: list[dict], paper: dict, table: str) -> list[dict]:
-    """The runs on the table's mix by its methods, in its order.
+def paper_table(results: Results, table: str) -> Page:
+    """One of the paper's tables from the runs that it compares."""
+    found = read_evaluations(results, paper_numbers()["k"])
+    rows = pass_at_k_rows(found, paper_numbers()["k"])
+    verdicts = verdict_rows(rows, table)
+    return Page(
+        rows,
+        table_markdown(rows, verdicts, found, table, results),
+        table_latex(rows, verdicts, table, results),
+        found.faults,
+    )
 
-    Of the paper's models those that the table has, and every model that is not the paper's.
-    """
-    entry = paper["tables"][table]
-    methods = list(dict.fromkeys(row["method"] for row in entry["rows"]))
-    models = {None, *(row["model"] for row in entry["rows"])}
-    chosen = [
-        run
-        for run in runs
-        if run["mix"] == entry["mix"]
-        and run["method"] in methods
-        and paper["models"].get(run["model"]) in models
-    ]
-    return sorted(chosen, key=lambda run: methods.index(run["method"]))
+
+table1 = partial(paper_table, table="table1")
+table2 = partial(paper_table, table="table2")
+table3 = partial(paper_table, table="table3")
 
 
 def table_markdown(
-    ours: pd.DataFrame, verdicts: pd.DataFrame, found: Evaluations, paper: dict, table: str, scale
+    ours: pd.DataFrame, verdicts: pd.DataFrame, found: Evaluations, table: str, results: Results
 ) -> str:
     """A table of the paper in markdown: ours, gains over GRPO with their verdict, the paper's.
 
     The paper's numbers stand in ours only where the model is the paper's.
     """
-    entry = paper["tables"][table]
-    theirs = paper_rows(paper, table)
-    toy = scale in TOY_SCALES
+    paper = paper_numbers()
+    entry, theirs = paper["tables"][table], paper_rows(table)
     parts = [f"# Table {table.removeprefix('table')}: {entry['title']}"]
-    if toy:
+    if results.toy:
         parts.append(f"**{TOY}**")
     parts += warnings(found)
     ours = ours[ours["level"] == "all"]
     if ours.empty:
-        parts.append(f"No run of this table is among the experiments of scale {scale}.")
+        parts.append(f"No run of this table is among the experiments of scale {results.scale}.")
     for model, rows in ours.groupby("model", sort=False):
         same_model = theirs[theirs["model"] == paper["models"].get(model)]
         parts += [f"## Ours: {model}", _about(rows), _passes(rows, same_model)]
         parts.append(_verdicts(verdicts[verdicts["model"] == model]))
     if not ours.empty:
         parts.append(wrap(READING))
-    others = ", other models: not comparable with ours" if toy else ""
+    others = ", other models: not comparable with ours" if results.toy else ""
     parts.append(f"## The paper's numbers ({entry['location']}){others}")
     for model, rows in theirs.groupby("model", sort=False):
         parts.append(_published(model, rows))
@@ -93,13 +80,12 @@ def table_markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def table_latex(
-    ours: pd.DataFrame, verdicts: pd.DataFrame, paper: dict, table: str, scale: str
-) -> str:
+def table_latex(ours: pd.DataFrame, verdicts: pd.DataFrame, table: str, results: Results) -> str:
     """The same as a tabular of booktabs: ours, and the paper's where it gives the row."""
-    entry, theirs = paper["tables"][table], paper_rows(paper, table)
-    toy = f" {TOY}" if scale in TOY_SCALES else ""
-    lines = [f"% {entry['title']}. Scale {scale}.{toy}", "% \\usepackage{booktabs}"]
+    paper = paper_numbers()
+    entry, theirs = paper["tables"][table], paper_rows(table)
+    toy = f" {TOY}" if results.toy else ""
+    lines = [f"% {entry['title']}. Scale {results.scale}.{toy}", "% \\usepackage{booktabs}"]
     ours = ours[(ours["level"] == "all") & (ours["versus"] == "")]
     rows = []
     for (model, method), row in ours.groupby(["model", "method"], sort=False):
@@ -195,57 +181,3 @@ def _verdicts(rows: pd.DataFrame) -> str:
     paper = ["paper", "ours - paper"] if same_model else []
     header = ["gain over GRPO", "k", "points [95 % interval]", "p", *paper, "verdict"]
     return grid(header, lines, text=(0, len(header) - 1))
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m lens_impl.report.paper_tables", description=__doc__
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for name in ("table1", "table2", "table3", "effects", "seeds", "summary"):
-        verb = verbs.add_parser(name)
-        verb.add_argument("--runs", type=json.loads, required=True, help="JSON list of runs")
-        verb.add_argument("--results", type=Path, required=True, help="results/{scale}")
-        verb.add_argument("--paper", type=Path, required=True, help="config/paper_numbers.yaml")
-        verb.add_argument("--scale", required=True)
-        if name != "summary":
-            verb.add_argument("--out-csv", type=Path, required=True)
-        if name.startswith("table"):
-            verb.add_argument("--out-tex", type=Path, required=True)
-        verb.add_argument("--out-md", type=Path, required=True)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = _parse()
-    paper = yaml.safe_load(args.paper.read_text(encoding="utf-8"))
-    if args.verb == "summary":
-        write_text(args.out_md, summary_markdown(args.results, args.runs, paper, args.scale))
-        return
-    runs = args.runs
-    if args.verb.startswith("table"):
-        runs = runs_of_table(runs, paper, args.verb)
-    found = read_evaluations(args.results, runs, paper["k"])
-    if args.verb == "effects":
-        rows = effect_rows(found, runs, [1, paper["k"][-1]])
-        text = effects_markdown(rows, found, args.scale)
-    elif args.verb == "seeds":
-        rows = seeds_rows(found, runs, paper)
-        text = seeds_markdown(rows, found, args.results, runs, args.scale)
-    else:
-        rows = pass_at_k_rows(found, runs, paper["k"])
-        verdicts = verdict_rows(rows, paper, args.verb)
-        text = table_markdown(rows, verdicts, found, paper, args.verb, args.scale)
-        write_text(args.out_tex, table_latex(rows, verdicts, paper, args.verb, args.scale))
-    write_csv(args.out_csv, rows)
-    write_text(args.out_md, text)
-    if found.faults:
-        print(text)  # into the log: Snakemake removes the files of a command that fails
-        raise UserError(
-            f"{args.verb} is not what was asked for: {' '.join(found.faults)} "
-            "Hint: delete the damaged file and run the workflow again; it is made anew."
-        )
-
-
-if __name__ == "__main__":
-    run_cli(main)

@@ -1,26 +1,30 @@
-"""Differences over many seeds, as a page."""
-
-from pathlib import Path
+"""Differences to GRPO over many seeds, as a page."""
 
 import pandas as pd
 
-from lens_impl.comparison.evaluations import Evaluations
-from lens_impl.comparison.seed_study import SEED_COUNTS
-from lens_impl.files import read_json
-from lens_impl.report.names import TOY_SCALES, method_name
+from lens_impl.comparison.evaluations import Evaluations, read_evaluations
+from lens_impl.comparison.paper import paper_numbers
+from lens_impl.comparison.seed_study import SEED_COUNTS, seeds_rows
+from lens_impl.report.names import method_name, warnings
+from lens_impl.report.page import Page
+from lens_impl.results import Results
 from lens_impl.text import grid, p_value, wrap
 
 
-def seeds_markdown(
-    rows: pd.DataFrame, found: Evaluations, results: Path, runs: list[dict], scale: str
-) -> str:
-    """What seeds_rows found, with the commit of the trainings, whatever it says."""
+def seeds(results: Results) -> Page:
+    """Each method's gain over GRPO over all seeds, at the smallest and the largest k."""
+    ks = paper_numbers()["k"]
+    found = read_evaluations(results, ks)
+    rows = seeds_rows(found, [ks[0], ks[-1]])
+    return Page(rows, seeds_markdown(rows, found, results), faults=found.faults)
+
+
+def seeds_markdown(rows: pd.DataFrame, found: Evaluations, results: Results) -> str:
+    """The rows with the commits that trained the runs."""
     parts = ["# Differences to GRPO over many seeds"]
-    if scale in TOY_SCALES:
+    if results.toy:
         parts.append("**Designed toy: says nothing about the paper's models.**")
-    parts.append(wrap(_provenance(results, runs)))
-    lines = [f"- **{fault}**" for fault in found.faults] + [f"- {note}" for note in found.notes]
-    parts += ["\n".join(lines)] if lines else []
+    parts += [wrap(_provenance(results)), *warnings(found)]
     for (mix, model), part in rows.groupby(["mix", "model"], sort=False):
         parts += [f"## {model} on {mix}", _differences(part), *_power_parts(part)]
     parts.append(
@@ -34,14 +38,16 @@ def seeds_markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def _provenance(results: Path, runs: list[dict]) -> str:
-    paths = [results / "runs" / run["run"] / "manifest.json" for run in runs]
-    manifests = [read_json(path) for path in paths if path.is_file()]
+def _provenance(results: Results) -> str:
+    names = [run.name for run in results.runs]
+    manifests = [
+        results.manifest(name) for name in names if results.file(name, "manifest.json").is_file()
+    ]
     commits = sorted({(m["git"]["commit"] or "unknown")[:12] for m in manifests})
     days = sorted(m["finished"][:10] for m in manifests)
     dirty = " with uncommitted changes" if any(m["git"]["dirty"] for m in manifests) else ""
     when = f", {days[0]} to {days[-1]}" if days else ""
-    return f"{len(manifests)} of {len(runs)} trainings, commit {', '.join(commits)}{dirty}{when}."
+    return f"{len(manifests)} of {len(names)} runs, commit {', '.join(commits)}{dirty}{when}."
 
 
 def _differences(part: pd.DataFrame) -> str:
@@ -70,4 +76,7 @@ def _power_parts(part: pd.DataFrame) -> list[str]:
             + [f"{row[f'power_{count}']:.2f}" for count in SEED_COUNTS]
         )
     header = ["chance to see", "the paper's gain", "seeds for .80", *map(str, SEED_COUNTS)]
-    return ["Power: the chance that so many seeds a method show it (p < .05).", grid(header, cells)]
+    return [
+        "Power: the chance that so many seeds per method show it (p < .05).",
+        grid(header, cells),
+    ]

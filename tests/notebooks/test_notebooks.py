@@ -43,7 +43,7 @@ def test_notebooks_are_stored_without_output():
 
 
 def test_missing_results_are_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="holds no finished training. Hint: `make reproduce`"):
+    with pytest.raises(UserError, match="has no finished run. Hint: `make reproduce`"):
         open_results(tmp_path)
 
 
@@ -51,7 +51,7 @@ def test_a_training_that_is_not_evaluated_is_left_out(tmp_path):
     runs = make_runs(mixes=("math-dapo",), seeds=(1,))
     make_results(tmp_path, runs, problems=5)
     (tmp_path / "runs" / runs[0]["run"] / "pass_at_k_math.csv").unlink()
-    assert [run["run"] for run in open_results(tmp_path).runs] == [runs[1]["run"]]
+    assert [run.name for run in open_results(tmp_path).runs] == [runs[1]["run"]]
 
 
 def test_a_negative_group_by_hand():
@@ -65,7 +65,7 @@ def test_a_negative_group_by_hand():
 
 
 def test_groups_of_a_training(results):
-    run = results.runs[0]["run"]
+    run = results.runs[0].name
     frame = notebook_groups.rollouts(results, run)
     kinds = frame.groupby("group")["kind"].first()
     assert list(kinds) == ["all wrong", "all correct", "mixed", "mixed"]
@@ -79,7 +79,7 @@ def test_groups_of_a_training(results):
 
 
 def test_comparison_of_files_shows_what_differs(results):
-    chosen = [run["run"] for run in results.runs if run["mix"] == "math-dapo"]
+    chosen = [run.name for run in results.runs if run.mix == "math-dapo"]
     frame = notebooks.compare_files(results, chosen)
     assert list(frame.columns) == chosen and "method" in frame.index
     assert "learning_rate" not in frame.index  # the same in both
@@ -121,7 +121,7 @@ def test_an_example_is_of_one_commit(results, tmp_path):
 
 
 def execute(notebook: Path, results: Path, out: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "lens_impl.notebooks.views", "--notebook", str(notebook)]
+    command = [sys.executable, "-m", "lens_impl.notebooks.execute", "--notebook", str(notebook)]
     command += ["--results", str(results), "--out", str(out)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)

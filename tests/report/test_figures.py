@@ -1,30 +1,34 @@
 """Figures from synthetic results: what is drawn is read back from the axes."""
 
-import json
 import sys
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
-from support.synthetic_results import make_results, make_runs
+from support.synthetic_results import synthetic_results, synthetic_runs, write_evaluations
 
-from lens_impl.files import ROOT, read_yaml
-from lens_impl.report.figures import paper as figures
+from lens_impl.report import registry
+from lens_impl.report.figures import __main__ as command
+from lens_impl.report.figures.paper import weight
+from lens_impl.report.figures.style import context
+from lens_impl.results import Results
 
-PAPER_FILE = ROOT / "config" / "paper_numbers.yaml"
-PAPER = read_yaml(PAPER_FILE)
 LLAMA = "llama-3-1-8b-instruct"
 
 
 @pytest.fixture(scope="module")
 def runs():
-    return make_runs() + make_runs(model="other", seeds=(1,))
+    return synthetic_runs() + synthetic_runs(model="other", seeds=(1,))
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory, runs):
-    return make_results(tmp_path_factory.mktemp("results") / "tiny", runs)
+def results(tmp_path_factory, runs) -> Results:
+    return synthetic_results(tmp_path_factory.mktemp("results") / "tiny", runs)
+
+
+def draw(results: Results, name: str):
+    return registry.figure(name)(results)
 
 
 def bold(ax):
@@ -33,7 +37,7 @@ def bold(ax):
 
 
 def test_curves_show_the_mean_over_seeds(results, runs):
-    figure = figures.figure5_math_dapo(results, runs, "tiny", PAPER)
+    figure = draw(results, "figure5_math_dapo")
     assert [ax.get_title() for ax in figure.axes] == [
         "tiny\nall levels: 40 problems x 16 samples",
         "tiny\nLevels 4-5: 16 problems x 16 samples",
@@ -43,7 +47,7 @@ def test_curves_show_the_mean_over_seeds(results, runs):
     for ax, hard in zip(figure.axes[:2], (False, True), strict=True):
         lines = bold(ax)
         assert list(lines) == ["GRPO (2 seeds)", "LENS (2 seeds)"]
-        seeds = [figures.read_curves(results, f"tiny_math-dapo_lens_s{seed}") for seed in (1, 2)]
+        seeds = [results.curves(f"tiny_math-dapo_lens_s{seed}") for seed in (1, 2)]
         if hard:
             seeds = [curves[curves["level"] >= 4] for curves in seeds]
         sums = [curves.groupby("step")[["correct", "n"]].sum() for curves in seeds]
@@ -58,7 +62,7 @@ def test_curves_show_the_mean_over_seeds(results, runs):
 
 
 def test_methods_differ_in_grey(results, runs):
-    figure = figures.figure6_math_numina(results, runs, "tiny", PAPER)
+    figure = draw(results, "figure6_math_numina")
     lines = bold(figure.axes[0])
     assert list(lines) == ["GRPO (2 seeds)", "LENS (2 seeds)"]  # no ablation in Figure 6
     for attribute in ("get_linestyle", "get_marker"):
@@ -67,12 +71,12 @@ def test_methods_differ_in_grey(results, runs):
 
 
 def test_negative_ratio_shows_grpo_alone(results, runs):
-    figure = figures.figure2_negative_ratio(results, runs, "tiny", PAPER)
+    figure = draw(results, "figure2_negative_ratio")
     lines = bold(figure.axes[0])
     assert [label.split(":")[0] for label in lines] == ["tiny", "other", "paper"]
     theirs = lines["paper: Llama-3.1-8B-Instruct, start and end"]
     assert list(theirs.get_ydata()) == [45, 35] and theirs.get_markerfacecolor() == "none"
-    assert "32 groups a step, G = 16, 2 seeds" in next(iter(lines))
+    assert "32 groups per step, G = 16, 2 seeds" in next(iter(lines))
     line = next(iter(lines.values()))
     assert list(line.get_xdata()) == list(range(1, 31))
     # Shares fall by 1/3 point a step; a centred mean of three keeps them inside, and the ends
@@ -84,24 +88,24 @@ def test_negative_ratio_shows_grpo_alone(results, runs):
 
 
 def test_weight_is_equation_13():
-    assert figures.weight(np.array([0.5])) == pytest.approx([2 * np.log(2) - 1])
-    assert figures.weight(np.array([0.8])) == pytest.approx([np.log(5) / 0.8 - 1])
-    assert figures.weight(np.array([1e-9])) == pytest.approx([0.5e-9], abs=1e-6)
+    assert weight(np.array([0.5])) == pytest.approx([2 * np.log(2) - 1])
+    assert weight(np.array([0.8])) == pytest.approx([np.log(5) / 0.8 - 1])
+    assert weight(np.array([1e-9])) == pytest.approx([0.5e-9], abs=1e-6)
 
 
-def test_toy_scales_say_so_inside_the_picture(results, runs):
+def test_toy_scales_say_so_inside_the_picture(results, tmp_path):
+    paper = synthetic_results(tmp_path / "paper", synthetic_runs(seeds=(1,)), problems=10)
     for name in ("figure2_negative_ratio", "figure5_math_dapo", "figure6_math_numina"):
-        for scale in ("smoke", "tiny"):
-            note = figures.FIGURES[name](results, runs, scale, PAPER).get_supxlabel()
-            assert note == f"{scale} scale: designed toy, not the paper's models"
-        assert "toy" not in figures.FIGURES[name](results, runs, "paper", PAPER).get_supxlabel()
+        note = draw(results, name).get_supxlabel()
+        assert note == "tiny scale: designed toy, not the paper's models"
+        assert "toy" not in draw(paper, name).get_supxlabel()
 
 
 @pytest.mark.parametrize("name", ["figure2_negative_ratio", "figure6_math_numina"])
 def test_a_figure_without_runs_says_so(results, name):
-    figure = figures.FIGURES[name](results, [], "smoke", PAPER)
+    figure = draw(results.only([]), name)
     words = figure.axes[0].texts[0].get_text()
-    assert "no run of GRPO" in words and "at scale smoke" in words
+    assert "no run of GRPO" in words and "at scale tiny" in words
 
 
 @pytest.mark.parametrize("name", ["figure2_negative_ratio", "figure4_weight", "rescued"])
@@ -109,12 +113,10 @@ def test_same_files_same_bytes(results, runs, name, tmp_path, monkeypatch):
     written = []
     for attempt in ("a", "b"):
         pdf, png = tmp_path / attempt / "f.pdf", tmp_path / attempt / "f.png"
-        options = {"--runs": json.dumps(runs), "--results": results, "--scale": "tiny"}
-        options |= {"--paper": PAPER_FILE}
-        options |= {"--out-pdf": pdf, "--out-png": png}
-        arguments = [str(part) for option in options.items() for part in option]
-        monkeypatch.setattr(sys, "argv", ["figures", name, *arguments])
-        figures.main()
+        options = ["--results", results.path, "--out-pdf", pdf, "--out-png", png]
+        options += ["--runs", *(run.name for run in runs)]
+        monkeypatch.setattr(sys, "argv", ["figures", name, *map(str, options)])
+        command.main()
         written.append((pdf.read_bytes(), png.read_bytes()))
     assert written[0] == written[1]
     assert written[0][0].startswith(b"%PDF") and b"CreationDate" not in written[0][0]
@@ -122,9 +124,9 @@ def test_same_files_same_bytes(results, runs, name, tmp_path, monkeypatch):
 
 
 def test_the_papers_model_has_its_end_point_hollow(tmp_path):
-    runs = make_runs(model=LLAMA, mixes=("math-dapo",), seeds=(1,))
-    results = make_results(tmp_path / "paper", runs, problems=10)
-    figure = figures.figure5_math_dapo(results, runs, "paper", PAPER)
+    runs = synthetic_runs(model=LLAMA, mixes=("math-dapo",), seeds=(1,))
+    results = synthetic_results(tmp_path / "paper", runs, problems=10)
+    figure = draw(results, "figure5_math_dapo")
     hollow = {
         line.get_label(): line for line in figure.axes[0].lines if "paper's" in line.get_label()
     }
@@ -134,7 +136,7 @@ def test_the_papers_model_has_its_end_point_hollow(tmp_path):
 
 
 def test_negative_mass_is_the_share_of_all_advantages(results, runs):
-    figure = figures.FIGURES["negative_mass"](results, runs, "tiny", PAPER)
+    figure = draw(results, "negative_mass")
     panel = next(ax for ax in figure.axes if ax.get_title().startswith("tiny on math-dapo"))
     lines = bold(panel)
     assert set(lines["GRPO"].get_ydata()) == {0.0}
@@ -144,9 +146,9 @@ def test_negative_mass_is_the_share_of_all_advantages(results, runs):
 
 
 def test_rescued_counts_problems_all_wrong_at_first(results, runs):
-    figure = figures.FIGURES["rescued"](results, runs, "tiny", PAPER)
+    figure = draw(results, "rescued")
     panel = next(ax for ax in figure.axes if ax.get_title().startswith("other on math-dapo"))
-    curves = figures.read_curves(results, "other_math-dapo_lens_s1")
+    curves = results.curves("other_math-dapo_lens_s1")
     first = curves[(curves["step"] == 0) & (curves["correct"] == 0)]["problem_id"]
     last = curves[(curves["step"] == 30) & curves["problem_id"].isin(first)]["correct"]
     assert len(first) > 0
@@ -154,7 +156,7 @@ def test_rescued_counts_problems_all_wrong_at_first(results, runs):
 
 
 def test_reliability_bins_hold_equal_numbers(results, runs):
-    figure = figures.FIGURES["reliability"](results, runs, "tiny", PAPER)
+    figure = draw(results, "reliability")
     steps = [line for line in figure.axes[1].lines if line.get_label() == "rollouts, step 10"]
     assert len(steps[0].get_xdata()) == 6
     # a quarter of the responses is in the all-correct group, a quarter in mixed ones is right
@@ -162,11 +164,11 @@ def test_reliability_bins_hold_equal_numbers(results, runs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("name", registry.FIGURES)
 def test_no_text_overlaps(results, runs, name):
     """Titles, legends, axis labels and tick labels of every panel have a place of their own."""
-    with figures.context():
-        figure = figures.FIGURES[name](results, runs[:12], "tiny", PAPER)
+    with context():
+        figure = draw(results.only(runs[:12]), name)
         FigureCanvasAgg(figure).draw()  # lays out the figure
         boxes = [
             figure._supxlabel.get_window_extent(),
@@ -187,3 +189,16 @@ def test_no_text_overlaps(results, runs, name):
                 across = min(a.x1, b.x1) - max(a.x0, b.x0)
                 along = min(a.y1, b.y1) - max(a.y0, b.y0)
                 assert across < 1 or along < 1, (name, a, b)
+
+
+def test_another_evaluation_set_has_its_curves(tmp_path):
+    results = synthetic_results(tmp_path / "tiny", synthetic_runs(seeds=(1,)), problems=10)
+    write_evaluations(results, "aime24", problems=30, n=64, ks=(1, 8, 64))
+    figure = draw(results, "pass_at_k_aime24")
+    assert [ax.get_title() for ax in figure.axes] == ["all levels\n30 problems"] * 2
+    for ax, mix in zip(figure.axes, ("math-dapo", "math-numina"), strict=True):
+        assert ax.get_ylabel() == f"tiny, {mix}\nPass@k (%), n = 64, 1 seed"
+        grpo = results.on("aime24").pass_at_k(f"tiny_{mix}_grpo_s1")
+        drawn = next(c for c in ax.containers if c.get_label() == "GRPO")
+        assert list(drawn.lines[0].get_xdata()) == [1, 8, 64]
+        assert drawn.lines[0].get_ydata() == pytest.approx(100 * grpo["estimate"].to_numpy())

@@ -1,10 +1,9 @@
 """The table of all methods from the files of their runs."""
 
-import pandas as pd
 import pytest
-from support.synthetic_results import make_results, make_runs
+from support.synthetic_results import synthetic_results, synthetic_runs
 
-from lens_impl.report.methods import method_table, training_numbers
+from lens_impl.report.methods import methods, training_numbers
 
 
 def line(step, sampled, relevant, seconds):
@@ -26,17 +25,16 @@ def test_dropped_groups_count_as_sampled_and_the_first_step_is_not_timed():
 
 
 def test_table_has_a_row_a_method_with_the_means_over_its_seeds(tmp_path):
-    runs = make_runs(mixes=("math-dapo",))
-    make_results(tmp_path, runs, problems=20, steps=10)
-    text = method_table(tmp_path, runs, "tiny")
+    runs = synthetic_runs(mixes=("math-dapo",))
+    results = synthetic_results(tmp_path / "tiny", runs, problems=20, steps=10)
+    page = methods(results)
+    text = page.markdown
     assert "toy" in text and "## tiny, math-dapo" in text
     (row,) = [row for row in text.splitlines() if row.startswith("| LENS ")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1] == "1 2"
-    passes = [
-        pd.read_csv(tmp_path / "runs" / f"tiny_math-dapo_lens_s{seed}" / "pass_at_k_math.csv")
-        for seed in (1, 2)
-    ]
+    passes = [results.pass_at_k(f"tiny_math-dapo_lens_s{seed}") for seed in (1, 2)]
+    assert list(page.rows["method"]) == ["grpo", "grpo", "lens", "lens"]
     first = [table[(table["level"] == "all") & (table["k"] == 1)]["estimate"] for table in passes]
     assert cells[2] == f"{100 * sum(float(x.iloc[0]) for x in first) / 2:.1f}"
     assert cells[6:] == ["90.0", "32.0", "1.5"]

@@ -1,66 +1,64 @@
 """Tables and summary from synthetic results, and the paper's numbers."""
 
-import json
 import sys
 
 import pandas as pd
 import pytest
-import yaml
-from support.synthetic_results import COMMIT, make_results, make_runs
+from support.synthetic_results import COMMIT, synthetic_results, synthetic_runs, write_evaluations
 
-from lens_impl.comparison import evaluations as comparison
 from lens_impl.comparison import verdicts
+from lens_impl.comparison.evaluations import read_evaluations
 from lens_impl.comparison.gains import pass_at_k_rows
+from lens_impl.comparison.paper import paper_numbers, runs_of_table
 from lens_impl.errors import UserError
 from lens_impl.evaluation.intervals import holm
 from lens_impl.evaluation.passk import pass_at_k
-from lens_impl.files import ROOT, write_json
-from lens_impl.report import paper_tables as tables
+from lens_impl.files import read_json, write_json
+from lens_impl.report import tables
 from lens_impl.report.summary import summary_markdown
+from lens_impl.results import Results
 
-PAPER_FILE = ROOT / "config" / "paper_numbers.yaml"
-PAPER = yaml.safe_load(PAPER_FILE.read_text(encoding="utf-8"))
+PAPER = paper_numbers()
 LLAMA = "llama-3-1-8b-instruct"
 
 
 @pytest.fixture(scope="module")
 def runs():
-    return make_runs()
+    return synthetic_runs()
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory, runs):
-    folder = make_results(tmp_path_factory.mktemp("results") / "tiny", runs)
+def results(tmp_path_factory, runs) -> Results:
+    made = synthetic_results(tmp_path_factory.mktemp("results") / "tiny", runs)
     for table in ("table1", "table2", "table3"):
-        command(folder, runs, table)
-    return folder
+        command(made, table)
+    return made
 
 
-def command(results, runs, table, scale="tiny"):
-    options = {"--runs": json.dumps(runs), "--results": results, "--paper": PAPER_FILE}
-    options |= {"--scale": scale, "--out-csv": results / "tables" / f"{table}.csv"}
-    options |= {"--out-md": results / "tables" / f"{table}.md"}
+def command(results: Results, table: str) -> None:
+    options = ["--results", results.path, "--out-csv", results.table(table, "csv")]
+    options += ["--out-md", results.table(table, "md")]
     if table.startswith("table"):
-        options["--out-tex"] = results / "tables" / f"{table}.tex"
+        options += ["--out-tex", results.table(table, "tex")]
+    options += ["--runs", *(run.name for run in results.runs)]
     with pytest.MonkeyPatch.context() as patch:
-        arguments = [str(part) for option in options.items() for part in option]
-        patch.setattr(sys, "argv", ["tables", table, *arguments])
+        patch.setattr(sys, "argv", ["tables", table, *map(str, options)])
         tables.main()
 
 
-def read(results, table) -> pd.DataFrame:
-    rows = pd.read_csv(results / "tables" / f"{table}.csv", keep_default_na=False)
+def read(results: Results, table: str) -> pd.DataFrame:
+    rows = pd.read_csv(results.table(table, "csv"), keep_default_na=False)
     return rows.set_index(["method", "versus", "level", "k"])
 
 
-def counts(results, run) -> pd.DataFrame:
-    runs = [run for run in make_runs() if (results / "runs" / run["run"]).exists()]
-    return comparison.read_evaluations(results, runs, [1]).counts[run]
+def text_of(results: Results, table: str, suffix: str = "md") -> str:
+    return results.table(table, suffix).read_text(encoding="utf-8")
 
 
 def test_estimates_are_means_over_problems_and_seeds(results):
     rows = read(results, "table1")
-    both = [counts(results, f"tiny_math-dapo_lens_s{seed}") for seed in (1, 2)]
+    found = read_evaluations(results, [1])
+    both = [found.counts[f"tiny_math-dapo_lens_s{seed}"] for seed in (1, 2)]
     means = [pass_at_k(16, seed["correct"].to_numpy(), 4).mean() for seed in both]
     row = rows.loc[("lens", "", "all", 4)]
     assert row["estimate"] == pytest.approx(sum(means) / 2)
@@ -87,7 +85,7 @@ def test_each_table_has_the_methods_of_the_papers(results):
 
 
 def test_toy_keeps_the_papers_numbers_apart(results):
-    text = (results / "tables" / "table1.md").read_text(encoding="utf-8")
+    text = text_of(results, "table1")
     ours, theirs = text.split("## The paper's numbers")
     assert "not comparable with the paper's absolute numbers" in ours
     for row in PAPER["tables"]["table1"]["rows"]:
@@ -99,10 +97,10 @@ def test_toy_keeps_the_papers_numbers_apart(results):
 
 
 def test_the_papers_model_stands_beside_ours(tmp_path):
-    runs = make_runs(model=LLAMA, mixes=("math-numina",), seeds=(1,))
-    results = make_results(tmp_path / "paper", runs, problems=20)
-    command(results, runs, "table3", scale="paper")
-    text = (results / "tables" / "table3.md").read_text(encoding="utf-8")
+    runs = synthetic_runs(model=LLAMA, mixes=("math-numina",), seeds=(1,))
+    results = synthetic_results(tmp_path / "paper", runs, problems=20)
+    command(results, "table3")
+    text = text_of(results, "table3")
     ours = text.split("## The paper's numbers")[0]
     assert "toy" not in text
     assert "| paper [c] " in ours and "83.40" in ours
@@ -110,15 +108,15 @@ def test_the_papers_model_stands_beside_ours(tmp_path):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in ours.splitlines()]
     gains = [row for row in rows if row[:1] == ["LENS"] and len(row) == 7]
     assert [row[4] for row in gains] == ["+1.76", "+0.66", "+1.90", "+1.12", "+0.60"]
-    tex = (results / "tables" / "table3.tex").read_text(encoding="utf-8")
+    tex = text_of(results, "table3", "tex")
     assert r"\toprule" in tex and "83.40" in tex and "Qwen-2.5-3B-Base" in tex
 
 
 def test_a_table_has_the_papers_models():
-    runs = make_runs(model=LLAMA) + make_runs(model="qwen-2-5-3b-base") + make_runs()
+    runs = synthetic_runs(model=LLAMA) + synthetic_runs(model="qwen-2-5-3b-base") + synthetic_runs()
 
     def models(table):
-        return sorted({run["model"] for run in tables.runs_of_table(runs, PAPER, table)})
+        return sorted({run.model for run in runs_of_table(runs, table)})
 
     assert models("table2") == [LLAMA, "tiny"]
     assert models("table3") == [LLAMA, "qwen-2-5-3b-base", "tiny"]
@@ -136,15 +134,12 @@ def test_verdict_needs_an_interval_without_zero():
 
 
 def test_what_was_not_run_is_said(results, runs):
-    found = comparison.read_evaluations(results, [], PAPER["k"])
-    rows = pass_at_k_rows(found, [], PAPER["k"])
-    judged = verdicts.verdict_rows(rows, PAPER, "table1")
+    rows = pass_at_k_rows(read_evaluations(results.only([]), PAPER["k"]), PAPER["k"])
+    judged = verdicts.verdict_rows(rows, "table1")
     assert len(judged) == 10 and set(judged["verdict"]) == {verdicts.NOT_RUN}
     assert len(verdicts.collapse_not_run(judged)) == 2
-    ours = pass_at_k_rows(
-        comparison.read_evaluations(results, runs[:4], PAPER["k"]), runs[:4], PAPER["k"]
-    )
-    toy = verdicts.verdict_rows(ours, PAPER, "table1")
+    ours = pass_at_k_rows(read_evaluations(results.only(runs[:4]), PAPER["k"]), PAPER["k"])
+    toy = verdicts.verdict_rows(ours, "table1")
     assert set(toy["model"]) == {"tiny"} and toy["paper_gain"].isna().all()
 
 
@@ -196,12 +191,12 @@ def break_manifest(run_dir):
     ],
 )
 def test_damaged_results_are_named_and_the_rest_is_shown(tmp_path, damage, words, left_out):
-    runs = make_runs(mixes=("math-dapo",))
-    results = make_results(tmp_path / "tiny", runs, problems=20)
-    damage(results / "runs" / "tiny_math-dapo_lens_s2")
+    runs = synthetic_runs(mixes=("math-dapo",))
+    results = synthetic_results(tmp_path / "tiny", runs, problems=20)
+    damage(results.file("tiny_math-dapo_lens_s2", ""))
     with pytest.raises(UserError, match="tiny_math-dapo_lens_s2"):
-        command(results, runs, "table1")
-    text = (results / "tables" / "table1.md").read_text(encoding="utf-8")
+        command(results, "table1")
+    text = text_of(results, "table1")
     assert "tiny_math-dapo_lens_s2" in text and words in " ".join(text.split())
     rows = read(results, "table1")
     assert rows.loc[("lens", "", "all", 1), "seeds"] == ("1" if left_out else "1 2")
@@ -212,19 +207,19 @@ def test_damaged_results_are_named_and_the_rest_is_shown(tmp_path, damage, words
 
 
 def test_mixed_commits_are_named_and_stop_nothing(tmp_path):
-    runs = make_runs(mixes=("math-dapo",), seeds=(1,))
-    results = make_results(tmp_path / "tiny", runs, problems=10)
-    path = results / "runs" / runs[0]["run"] / "manifest.json"
-    manifest = json.loads(path.read_text())
-    write_json(path, manifest | {"git": {"commit": "b" * 40, "dirty": False}})
-    command(results, runs, "table1")
-    text = (results / "tables" / "table1.md").read_text(encoding="utf-8")
-    assert f"MIXED COMMITS, so code may differ between these trainings: {'b' * 12}" in text
+    runs = synthetic_runs(mixes=("math-dapo",), seeds=(1,))
+    results = synthetic_results(tmp_path / "tiny", runs, problems=10)
+    manifest = results.manifest(runs[0].name)
+    git = {"commit": "b" * 40, "dirty": False}
+    write_json(results.file(runs[0].name, "manifest.json"), manifest | {"git": git})
+    command(results, "table1")
+    text = text_of(results, "table1")
+    assert f"MIXED COMMITS, so code may differ between these runs: {'b' * 12}" in text
 
 
 def test_effects_by_level_and_subject(results, runs):
-    command(results, runs, "effects")
-    rows = pd.read_csv(results / "tables" / "effects.csv", dtype={"label": str})
+    command(results, "effects")
+    rows = pd.read_csv(results.table("effects", "csv"), dtype={"label": str})
     lens = rows[(rows["mix"] == "math-dapo") & (rows["k"] == 1)]
     assert list(lens[lens["by"] == "level"]["label"]) == ["1", "2", "3", "4", "5"]
     assert list(lens[lens["by"] == "subject"]["label"]) == ["Algebra", "Geometry"]
@@ -232,31 +227,31 @@ def test_effects_by_level_and_subject(results, runs):
     whole = read(results, "table1").loc[("lens", "grpo", "all", 1), "estimate"]
     mean = (weights["estimate"] * weights["problems"]).sum() / weights["problems"].sum()
     assert mean == pytest.approx(whole)
-    assert "## LENS on math-dapo, tiny, seeds 1, 2" in (results / "tables/effects.md").read_text()
+    assert "## LENS on math-dapo, tiny, seeds 1, 2" in text_of(results, "effects")
 
 
 def test_many_seeds(tmp_path):
-    runs = make_runs(mixes=("math-dapo",), seeds=(1, 2, 3, 4, 5))
-    results = make_results(tmp_path / "tiny", runs, problems=60)
-    command(results, runs, "seeds")
-    rows = pd.read_csv(results / "tables" / "seeds.csv").set_index(["level", "k"])
+    runs = synthetic_runs(mixes=("math-dapo",), seeds=(1, 2, 3, 4, 5))
+    results = synthetic_results(tmp_path / "tiny", runs, problems=60)
+    command(results, "seeds")
+    rows = pd.read_csv(results.table("seeds", "csv")).set_index(["level", "k"])
     assert set(rows.index) == {("all", 1), ("all", 16), ("4-5", 1), ("4-5", 16)}
     row = rows.loc[("all", 1)]
     assert row["low"] < row["estimate"] < row["high"] and row["seeds"] == "1 2 3 4 5"
     assert row["paper_effect"] == pytest.approx((2.54 + 1.53) / 200)
     assert 0 < row["power_2"] < row["power_5"] < row["power_20"] <= 1
-    text = (results / "tables" / "seeds.md").read_text()
-    assert f"10 of 10 trainings, commit {COMMIT[:12]}, 2026-01-01 to 2026-01-01." in text
+    text = text_of(results, "seeds")
+    assert f"10 of 10 runs, commit {COMMIT[:12]}, 2026-01-01 to 2026-01-01." in text
 
 
 def test_k_above_n_and_missing_runs(tmp_path):
-    runs = [run for run in make_runs(seeds=(1,)) if run["method"] == "lens-mixed-only"]
-    results = make_results(tmp_path / "smoke", runs, problems=10, n=4)
+    runs = [run for run in synthetic_runs(seeds=(1,)) if run.method == "lens-mixed-only"]
+    results = synthetic_results(tmp_path / "smoke", runs, problems=10, n=4)
     for table in ("table1", "table2"):
-        command(results, runs, table, scale="smoke")
-    text = (results / "tables" / "table1.md").read_text(encoding="utf-8")
+        command(results, table)
+    text = text_of(results, "table1")
     assert "No run of this table is among the experiments of scale smoke." in text
-    text = (results / "tables" / "table2.md").read_text(encoding="utf-8")
+    text = text_of(results, "table2")
     ours = text.split("## The paper's numbers")[0]
     assert "Pass@4 |" in ours and "Pass@8 |" not in ours
     assert "not run" in ours and "Pass@8, Pass@16 cannot be estimated from n = 4" in ours
@@ -291,44 +286,74 @@ def test_footnotes_about_the_papers_rows_hold():
     assert gains == [0.54, 0.40, 1.00, 0.46, 0.40]
 
 
-def test_summary_fits_a_terminal_and_names_everything(results, runs):
-    text = summary_markdown(results, runs, PAPER, "tiny")
+def test_summary_fits_a_terminal_and_names_everything(results):
+    text = summary_markdown(results, ["math"])
     # Headings and the paper's longer labels included.
     assert max(map(len, text.splitlines())) <= 100
-    assert f"All 12 trainings: commit {COMMIT[:12]}." in text
+    assert f"All 12 runs: commit {COMMIT[:12]}." in text
     assert "designed toy" in text
     assert "| 2 tiny  | only negative groups |" in text
     assert "| tiny_math-numina_lens-negative-only_s2" in text
     # The synthetic share of all-wrong groups falls from .45 to .35: means of five steps each.
     assert "44 → 36 %" in text and "44→36 %" in text
-    assert "near 45" not in text  # the paper's: not beside a toy's
-    assert "near 45 → about 35 %" in summary_markdown(results, runs, PAPER, "paper")
+    assert "near 45" not in text  # the paper's: not next to a toy's
     assert "None of 8,320." in text  # 13 evaluations of 40 problems x 16 samples
 
 
-def test_summary_flags_code_that_differs(tmp_path, results, runs):
+def test_summary_gives_the_papers_share_where_it_can_be_compared(tmp_path):
+    results = synthetic_results(
+        tmp_path / "paper", synthetic_runs(model=LLAMA, seeds=(1,)), problems=5
+    )
+    for table in PAPER["tables"]:
+        command(results, table)
+    text = summary_markdown(results, ["math"])
+    assert "near 45 → about 35 %" in text and "toy" not in text
+
+
+def test_summary_flags_code_that_differs(tmp_path, runs):
     some = runs[:3]
-    folder = make_results(tmp_path / "tiny", some, problems=5)
-    for table in ("table1", "table2", "table3"):
-        command(folder, some, table)
+    results = synthetic_results(tmp_path / "tiny", some, problems=5)
+    for table in PAPER["tables"]:
+        command(results, table)
     for run, git in zip(some, [("a" * 40, True), ("b" * 40, False), (None, None)], strict=True):
-        path = folder / "runs" / run["run"] / "manifest.json"
-        manifest = json.loads(path.read_text())
-        write_json(path, manifest | {"git": dict(zip(("commit", "dirty"), git, strict=True))})
-    text = summary_markdown(folder, some, PAPER, "tiny")
+        path = results.file(run.name, "manifest.json")
+        git = dict(zip(("commit", "dirty"), git, strict=True))
+        write_json(path, read_json(path) | {"git": git})
+    text = summary_markdown(results, ["math"])
     assert "MIXED COMMITS" in text
-    assert f"- aaaaaaaaaaaa: {some[0]['run']}" in text and f"- unknown: {some[2]['run']}" in text
-    assert f"UNCOMMITTED CHANGES when these were trained: {some[0]['run']}." in text
+    assert f"- aaaaaaaaaaaa: {some[0].name}" in text and f"- unknown: {some[2].name}" in text
+    assert f"UNCOMMITTED CHANGES when these were trained: {some[0].name}." in text
 
 
 def test_summary_counts_what_could_not_be_judged(tmp_path):
-    runs = make_runs(mixes=("math-dapo",), seeds=(1,))[:1]
-    results = make_results(tmp_path / "tiny", runs, problems=5)
-    for table in ("table1", "table2", "table3"):
-        command(results, runs, table)
-    path = results / "runs" / runs[0]["run"] / "samples_math.parquet"
+    runs = synthetic_runs(mixes=("math-dapo",), seeds=(1,))[:1]
+    results = synthetic_results(tmp_path / "tiny", runs, problems=5)
+    for table in PAPER["tables"]:
+        command(results, table)
+    path = results.samples_file(runs[0].name)
     samples = pd.read_parquet(path)
     samples.loc[[0, 1, 2], "status"] = ["timeout", "timeout", "error"]
     samples.to_parquet(path)
-    text = summary_markdown(results, runs, PAPER, "tiny")
-    assert f"- {runs[0]['run']}: 2 timeout, 1 error" in text
+    assert f"- {runs[0].name}: 2 timeout, 1 error" in summary_markdown(results, ["math"])
+
+
+def test_another_evaluation_set_has_a_table_and_its_place_in_the_summary(tmp_path):
+    """AIME has no levels, and its own n and k."""
+    results = synthetic_results(tmp_path / "tiny", synthetic_runs(), problems=10)
+    write_evaluations(results, "aime24", problems=30, n=64, ks=(1, 8, 64))
+    for table in (*PAPER["tables"], "pass_at_k_aime24"):
+        command(results, table)
+    text = text_of(results, "pass_at_k_aime24")
+    assert "# Pass@k on aime24" in text and "Levels 4-5" not in text
+    assert "## tiny on math-dapo: 30 problems x 64 samples per run" in text
+    rows = pd.read_csv(results.table("pass_at_k_aime24", "csv"), keep_default_na=False)
+    assert set(rows["k"]) == {1, 8, 64} and set(rows["mix"]) == {"math-dapo", "math-numina"}
+    # The base model has one seed: its row is the csv of its evaluation, interval included.
+    base = rows[(rows["method"] == "base") & (rows["mix"] == "math-dapo")]
+    own = results.on("aime24").pass_at_k("tiny_base")
+    own = own[own["level"] == "all"]
+    for column in ("estimate", "low", "high"):
+        assert base[column].tolist() == pytest.approx(own[column].tolist(), abs=1e-12)
+    summary = summary_markdown(results, ["math", "aime24"])
+    assert "## Pass@k on aime24" in summary and "P@64" in summary
+    assert "None of 29,120." in summary  # 13 runs of 160 and of 1,920 samples, and their bases

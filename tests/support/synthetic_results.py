@@ -1,14 +1,15 @@
 """A results folder with the files and columns of the real one, drawn from known probabilities."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lens_impl.evaluation.passk import pass_at_k
+from lens_impl.evaluation.evaluate import pass_at_k_by_level
+from lens_impl.experiments.runs import Run, base_name
 from lens_impl.files import write_csv, write_json, write_jsonl, write_parquet
 from lens_impl.identity import stable_hash
+from lens_impl.results import Results
 
 LEVELS = (1, 2, 3, 4, 5)
 GAIN = {"base": 0.0, "grpo": 1.0, "lens-mixed-only": 1.2, "lens-negative-only": 1.3, "lens": 1.5}
@@ -35,7 +36,7 @@ REGIME = {
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def make_runs(model="tiny", mixes=("math-dapo", "math-numina"), seeds=(1, 2)) -> list[dict]:
+def synthetic_runs(model="tiny", mixes=("math-dapo", "math-numina"), seeds=(1, 2)) -> list[Run]:
     """GRPO and LENS on every mix and seed; on math-numina also the two ablations."""
     runs = []
     for mix in mixes:
@@ -44,25 +45,23 @@ def make_runs(model="tiny", mixes=("math-dapo", "math-numina"), seeds=(1, 2)) ->
             methods += ["lens-mixed-only", "lens-negative-only"]
         for method in methods:
             for seed in seeds:
-                name = f"{model}_{mix}_{method}_s{seed}"
-                run = {"run": name, "model": model, "mix": mix, "method": method, "seed": seed}
-                runs.append(run)
+                runs.append(Run(model, mix, method, seed))
     return runs
 
 
-def make_results(
-    results: Path, runs: list[dict], *, problems: int = 40, n: int = 16, steps: int = 30
-) -> Path:
-    """Write runs/*, the base models' evaluations and models/*.regime.json; returns `results`."""
+def synthetic_results(
+    folder: Path, runs: list[Run], *, problems: int = 40, n: int = 16, steps: int = 30
+) -> Results:
+    """Write runs/*, the base models' evaluations and models/*.regime.json into results/{scale}."""
     for run in runs:
-        _write_training(results / "runs" / run["run"], run, steps, problems, n)
-        _write_evaluation(results / "runs" / run["run"], run["method"], problems, n)
-    for mix in {run["mix"] for run in runs}:
-        _write_prompts(results, mix)
-    for model in {run["model"] for run in runs}:
-        _write_evaluation(results / "runs" / f"{model}_base", "base", problems, n)
-        write_json(results / "models" / f"{model}.regime.json", REGIME)
-    return results
+        _write_training(folder / "runs" / run.name, run, steps, problems, n)
+        _write_evaluation(folder / "runs" / run.name, run.method, problems, n)
+    for mix in {run.mix for run in runs}:
+        _write_prompts(folder, mix)
+    for model in {run.model for run in runs}:
+        _write_evaluation(folder / "runs" / base_name(model), "base", problems, n)
+        write_json(folder / "models" / f"{model}.regime.json", REGIME)
+    return Results(folder, tuple(runs))
 
 
 def metrics_line(step: int, steps: int, method: str) -> dict:
@@ -92,25 +91,27 @@ def metrics_line(step: int, steps: int, method: str) -> dict:
     }
 
 
-def _write_training(run_dir: Path, run: dict, steps: int, problems: int, n: int) -> None:
-    settings = run | {"advantage": {"advantage": run["method"]}, "learning_rate": 3e-4}
+def _write_training(run_dir: Path, run: Run, steps: int, problems: int, n: int) -> None:
+    settings = {**vars(run), "advantage": {"advantage": run.method}, "learning_rate": 3e-4}
     settings |= {"group_size": 16, "prompts_per_rollout": 32}
     schedule = {"steps": steps, "validate_every": 10}
     config = {"settings": settings, "schedule": schedule, "verl_overrides": ["a=1"]}
     write_json(run_dir / "config.json", config)
-    lines = [metrics_line(step, steps, run["method"]) for step in range(1, steps + 1)]
+    lines = [metrics_line(step, steps, run.method) for step in range(1, steps + 1)]
     write_jsonl(run_dir / "metrics.jsonl", lines)
     curves = []
     for step in range(0, steps + 1, 10):
         share = step / steps
-        counts = _correct_counts(problems, n, share * GAIN[run["method"]], run["seed"], step)
+        counts = _correct_counts(problems, n, share * GAIN[run.method], run.seed, step)
         curves.append(counts.assign(step=step, n=n))
     columns = ["step", "problem_id", "level", "n", "correct"]
     write_parquet(run_dir / "curves.parquet", pd.concat(curves)[columns])
     write_parquet(run_dir / "rollouts.parquet", _rollouts(run, steps))
     checkpoints = run_dir / "checkpoints" / "abc123"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    manifest = run | {
+    manifest = {
+        "run": run.name,
+        **vars(run),
         "model_dir": str(checkpoints / "model"),
         "checkpoints": str(checkpoints),
         "steps": steps,
@@ -125,13 +126,13 @@ def _write_training(run_dir: Path, run: dict, steps: int, problems: int, n: int)
     write_json(run_dir / "manifest.json", manifest)
 
 
-def _rollouts(run: dict, steps: int) -> pd.DataFrame:
+def _rollouts(run: Run, steps: int) -> pd.DataFrame:
     """Dumps of 4 groups of 8: the first all wrong, the second all correct, the others mixed."""
     rows = pd.DataFrame(
         [(s, g, i) for s in range(10, steps + 1, 10) for g in range(4) for i in range(8)],
         columns=["step", "group", "sample"],
     )
-    rng = np.random.default_rng(run["seed"])
+    rng = np.random.default_rng(run.seed)
     rows["problem_id"] = "train-" + rows["group"].astype(str)
     rows["level"] = 1 + rows["group"]
     rows["reward"] = np.select([rows["group"] == 0, rows["group"] == 1], [0, 1], rows["sample"] % 2)
@@ -162,10 +163,26 @@ def _correct_counts(problems: int, n: int, gain: float, *seed: object) -> pd.Dat
     return pd.DataFrame({"problem_id": ids, "level": level, "correct": correct})
 
 
+def write_evaluations(
+    results: Results, evaluation_set: str, *, problems: int, n: int, ks: tuple[int, ...]
+) -> None:
+    """Evaluations of all runs and base models on a set whose problems have no level."""
+    methods = {run.name: run.method for run in results.runs}
+    for name in results.evaluated:
+        counts = _correct_counts(problems, n, GAIN[methods.get(name, "base")], "evaluate", name)
+        _write_samples(results.file(name, ""), counts.assign(level=0), n, evaluation_set, ks)
+
+
 def _write_evaluation(run_dir: Path, method: str, problems: int, n: int) -> None:
     counts = _correct_counts(problems, n, GAIN[method], "evaluate", run_dir.name)
+    _write_samples(run_dir, counts, n, "math", (1, 2, 4, 8, 16))
+
+
+def _write_samples(
+    run_dir: Path, counts: pd.DataFrame, n: int, evaluation_set: str, ks: tuple[int, ...]
+) -> None:
     rows = counts.loc[counts.index.repeat(n)].reset_index(drop=True)
-    sample = np.tile(np.arange(n), problems)
+    sample = np.tile(np.arange(n), len(counts))
     correct = sample < rows["correct"]
     samples = pd.DataFrame(
         {
@@ -183,21 +200,15 @@ def _write_evaluation(run_dir: Path, method: str, problems: int, n: int) -> None
             "finished": True,
         }
     )
-    write_parquet(run_dir / "samples_math.parquet", samples)
-    passes = []
-    subsets = {str(level): counts[counts["level"] == level] for level in LEVELS}
-    subsets |= {"all": counts, "4-5": counts[counts["level"] >= 4]}
-    for level, subset in subsets.items():
-        for k in (1, 2, 4, 8, 16):
-            estimate = pass_at_k(n, subset["correct"].to_numpy(), k).mean()
-            row = {"level": level, "k": k, "n": n, "problems": len(subset), "estimate": estimate}
-            passes.append(row | {"low": estimate - 0.02, "high": estimate + 0.02})
-    write_csv(run_dir / "pass_at_k_math.csv", pd.DataFrame(passes))
+    write_parquet(run_dir / f"samples_{evaluation_set}.parquet", samples)
+    config = {"n": n, "k": [k for k in ks if k <= n], "seed": 0}
+    passes = pass_at_k_by_level(samples, config)
+    write_csv(run_dir / f"pass_at_k_{evaluation_set}.csv", passes)
 
 
-if __name__ == "__main__":
-    import sys
+def make_runs(**arguments) -> list[dict]:
+    return [{"run": run.name, **vars(run)} for run in synthetic_runs(**arguments)]
 
-    all_runs = make_runs()
-    make_results(Path(sys.argv[1]), all_runs, problems=200, steps=100)
-    print(json.dumps(all_runs))
+
+def make_results(folder: Path, runs: list[dict], **arguments) -> Path:
+    return synthetic_results(folder, [Run.named(run["run"]) for run in runs], **arguments).path

@@ -5,13 +5,17 @@ give the same bytes.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lens_impl.report.names import TOY_SCALES, method_name
+from lens_impl.experiments.runs import Run
+from lens_impl.report.names import method_name
+from lens_impl.results import Results
 
 STYLE = {
     "font.size": 9,
@@ -31,14 +35,14 @@ STYLE = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
 }
-METHOD_STYLES = {
+METHOD_STYLES: dict[str, dict] = {
     "base": {"color": "0.45", "linestyle": ":", "marker": "x"},
     "grpo": {"color": "#D55E00", "linestyle": "--", "marker": "s"},
     "lens": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
     "lens-mixed-only": {"color": "#009E73", "linestyle": "-.", "marker": "^"},
     "lens-negative-only": {"color": "#CC79A7", "linestyle": (0, (5, 1, 1, 1, 1, 1)), "marker": "v"},
 }
-OTHER_STYLES = (
+OTHER_STYLES: tuple[dict, ...] = (
     {"color": "#E69F00", "linestyle": (0, (3, 1)), "marker": "D"},
     {"color": "#56B4E9", "linestyle": (0, (1, 1)), "marker": "P"},
     {"color": "#000000", "linestyle": (0, (6, 2)), "marker": "*"},
@@ -47,7 +51,12 @@ SHORT_NAMES = {
     "lens-mixed-only": "only mixed groups",
     "lens-negative-only": "only negative groups",
 }
-HOLLOW = {"markerfacecolor": "none", "markersize": 7, "markeredgewidth": 1.3, "linestyle": "none"}
+HOLLOW: dict[str, Any] = {
+    "markerfacecolor": "none",
+    "markersize": 7,
+    "markeredgewidth": 1.3,
+    "linestyle": "none",
+}
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, dict]:
@@ -64,9 +73,9 @@ def label(method: str, seeds: int | None = None) -> str:
     return name if seeds is None else f"{name} ({count(seeds, 'seed')})"
 
 
-def seeds_of(runs: list[dict]) -> str:
+def seeds_of(runs: list[Run]) -> str:
     """How many seeds a method of these runs has."""
-    methods = [run["method"] for run in runs]
+    methods = [run.method for run in runs]
     counts = sorted({methods.count(method) for method in methods})
     return count(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
@@ -83,23 +92,32 @@ def new_figure(rows: int, columns: int, size: tuple, note: str) -> tuple[Figure,
     return figure, axes
 
 
-def scale_note(scale: str) -> str:
+def scale_note(results: Results) -> str:
     """What stands inside every picture of results."""
-    if scale in TOY_SCALES:
-        return f"{scale} scale: designed toy, not the paper's models"
-    return f"scale {scale}"
+    if results.toy:
+        return f"{results.scale} scale: designed toy, not the paper's models"
+    return f"scale {results.scale}"
 
 
-def say_empty(ax: Axes, what: str, scale: str) -> None:
+def say_empty(ax: Axes, what: str, results: Results) -> None:
     """Words where there is nothing to draw."""
-    text = f"no run of {what}\nat scale {scale}"
+    text = f"no run of {what}\nat scale {results.scale}"
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
     ax.set_axis_off()
 
 
+def panels(
+    rows: int, columns: int, panel: tuple[float, float], top: float, results: Results
+) -> tuple[Figure, np.ndarray]:
+    """A figure with panels of that size in inches, at least one, and `top` inches over them."""
+    rows, columns = max(1, rows), max(1, columns)
+    size = (panel[0] * columns, top + panel[1] * rows)
+    return new_figure(rows, columns, size, scale_note(results))
+
+
 def legend_above(figure: Figure, columns: int = 3) -> None:
     """One legend of all panels, over them, where it can hide nothing."""
-    found = {}
+    found: dict[str, Artist] = {}
     # By columns: panels of one kind stand below each other.
     for ax in sorted(figure.axes, key=lambda ax: ax.get_subplotspec().colspan.start):
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
