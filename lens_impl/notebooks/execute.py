@@ -11,7 +11,9 @@ from lens_impl.notebooks.views import VARIABLE
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lens_impl.notebooks.execute", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m lens_impl.notebooks.execute", description=__doc__
+    )
     parser.add_argument("--notebook", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True, help="results/{scale}")
     parser.add_argument("--out", type=Path, required=True, help="the executed notebook as HTML")
