@@ -1,4 +1,4 @@
-"""The pages: their links lead somewhere, the code they name exists, the README's example is true."""
+"""Pages: their links lead somewhere, the code they name exists, the README's example is true."""
 
 import ast
 import re
