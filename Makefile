@@ -1,8 +1,8 @@
 # make reproduce    the whole paper as a toy: tables, figures, summary, report (scale tiny)
 # make smoke        the same workflow in minutes, to see that everything runs
 # make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
-# make seeds        GRPO and LENS from five seeds, other alphas from one: docs/tiny/seeds.md
-# make docs-tiny    docs/tiny/ from results/tiny: tables, figures, commit, machine
+# make seeds        GRPO and LENS from five seeds, other alphas from one: docs/example/seeds.md
+# make example      docs/example/ from results/tiny: tables, figures, commit, machine
 # make methods      every method once, on one mix and seed, side by side
 # make mlflow       browse the runs at http://127.0.0.1:5000
 # make report       results/<scale>/report.html
@@ -34,7 +34,7 @@ BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }
 
-.PHONY: reproduce smoke rerun methods seeds docs-tiny show report mlflow venv test test-fast check \
+.PHONY: reproduce smoke rerun methods seeds example show report mlflow venv test test-fast check \
 	slurm-test vllm-test bench venv-trl gpu-check lock clean
 
 reproduce: venv
@@ -55,11 +55,11 @@ rerun: venv
 seeds: venv
 	@$(LOCKED) $(SNAKEMAKE) --configfile config/experiments/seeds.yaml --nolock --cores $(CORES) \
 		-- $(RESULTS)/tables/seeds.md || $(BUSY)
-	@cp $(RESULTS)/tables/seeds.md docs/tiny/seeds.md
-	@cat docs/tiny/seeds.md
+	@cp $(RESULTS)/tables/seeds.md docs/example/seeds.md
+	@cat docs/example/seeds.md
 
-docs-tiny: venv
-	@$(IN_VENV) python -m lens_impl.report.example --results results/tiny --out docs/tiny
+example: venv
+	@$(IN_VENV) python -m lens_impl.report.example --results results/tiny --out docs/example
 
 methods: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) \

@@ -1,10 +1,10 @@
-"""LENS beside verl's GRPO and beside the memory: the cost of a rollout batch's advantages.
+"""LENS compared with verl's GRPO and with the memory: the cost of a rollout batch's advantages.
 
     python benchmarks/advantages.py        paper size: 2,048 responses of up to 4,096 tokens
 
 Peers: verl's default estimator (a loop over responses) and its vectorised one, with the same mask.
 Floor: one read of log-probabilities and mask and one write of advantages, in torch's fastest form.
-One thread, and as many as the machine has cores. The checks of the input are ours alone.
+One thread, and as many as the machine has cores. Only ours checks its input.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""What all benchmarks share: ways timed in turn, memory, the exponent of growth, and the results.
+"""What all benchmarks share: timing in alternation, memory, the exponent of growth, and results.
 
-A benchmark writes benchmarks/results/{name}.json and .md; docs/performance.md is made of them
+A benchmark writes benchmarks/results/{name}.json and .md; docs/performance.md is made from them
 (benchmarks/page.py).
 """
 
@@ -31,7 +31,7 @@ _started = time.monotonic()
 
 @dataclass(frozen=True)
 class Goal:
-    """One line of docs/performance.md. ratio: what the goal speaks of, where that is a ratio."""
+    """One line of docs/performance.md. ratio: what the goal is about, where that is a ratio."""
 
     what: str
     goal: str
@@ -52,7 +52,7 @@ class Table:
 
 
 def in_turn(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each way, called in turn: what else the machine does meets all alike."""
+    """Median seconds of each way, called in alternation, so that other load slows all equally."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
@@ -87,7 +87,7 @@ def command(
 
 
 def train(results: Path, folder: Path, schedule: dict, threads: int = 1) -> Path:
-    """The checkpoint folder of a verl training: the first of the tiny scale, another schedule."""
+    """The checkpoint folder of a verl run: the first of the tiny scale, another schedule."""
     config = load("tiny", ROOT)
     run = planned_runs(config)[0]
     checkpoints = folder / "checkpoints"

@@ -1,8 +1,8 @@
-"""Dry run of 2,000 jobs of this workflow against a trivial Snakefile's of as many jobs.
+"""Dry run of 2,000 jobs of this workflow, compared with a trivial Snakefile with as many jobs.
 
     python benchmarks/dag.py        prints both times and their ratio
 
-The two are timed in turn, so that what else the machine does meets both.
+The two are timed in alternation, so that other load slows both equally.
 """
 
 import re
@@ -50,7 +50,7 @@ def against_trivial(folder: Path, rounds: int, *ours: object) -> tuple[float, fl
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         overlay = Path(name) / "overlay.yaml"
-        # A training is 10 jobs: itself, 8 shards, and their score.
+        # A run is 10 jobs: itself, 8 shards, and their score.
         overlay.write_text(OVERLAY.format(seeds=list(range(99))))
         paper = ("--configfile", overlay, "--config", "scale=paper", "--")
         ours, trivial, jobs = against_trivial(Path(name), ROUNDS, *paper, "all")

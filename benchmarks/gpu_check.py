@@ -1,8 +1,8 @@
-"""Train the smoke scale on a GPU with each engine and write what came out: `make gpu-check`.
+"""Train the smoke scale on a GPU with each engine and record the outcome: `make gpu-check`.
 
-For each engine that is installed: a real verl training (FSDP2, bf16, packed sequences) on CUDA, its
-advantages computed again on the processor from the rollouts that it kept, tokens per second by
-phase, and the largest memory of the GPU. The result is put at the end of docs/verified.md.
+For each installed engine: a real verl run (FSDP2, bf16, packed sequences) on CUDA, its advantages
+computed again on the CPU from the rollouts that it kept, tokens per second by phase, and the
+largest GPU memory. The result is appended to docs/verified.md.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def prepare(folder: Path, config: dict) -> None:
 
 
 def train(folder: Path, config: dict, engine: str) -> tuple[Path, int]:
-    """(checkpoint folder, largest memory of the GPU in MiB) of one training."""
+    """(checkpoint folder, largest GPU memory in MiB) of one run."""
     run = Run("tiny", "math-dapo", "lens", 1)
     settings = training_settings(config, run) | {"device": "cuda", "engine": engine}
     gpu = config["train"]["gpu"] | {"attention": "sdpa", "keep_optimizer": True}
@@ -95,7 +95,7 @@ class largest_memory:
 
 
 def largest_difference(checkpoints: Path) -> float:
-    """Between the advantages that the training used and those of the processor."""
+    """Between the advantages that the run used and those computed on the CPU."""
     worst = 0.0
     for file in sorted((checkpoints / "rollouts").iterdir()):
         dump = pd.read_parquet(file)
@@ -147,7 +147,7 @@ def main() -> None:
         page.write(text)
     print(text)
     if any(float(cells[-1]) > 1e-5 for cells in rows):
-        raise UserError("advantages of the training and of the processor differ by more than 1e-5.")
+        raise UserError("advantages of the run and of the CPU differ by more than 1e-5.")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""How fast the grader is beside a plain loop over math_verify and beside verl's own reward.
+"""How fast the grader is, compared with a plain loop over math_verify and with verl's own reward.
 
     LENS_REAL_DATA=FOLDER python benchmarks/grading_throughput.py --kind repeated
 
-Pairs as an evaluation of 5,000 MATH test problems with 16 samples gives them: a worked solution
-with another box at its end. Two sets of answers:
+Pairs as in an evaluation of 5,000 MATH test problems with 16 samples: a worked solution with
+another box at its end. Three sets of answers:
 
 - repeated: a problem is solved with a probability from Beta(0.6, 0.6), its wrong answers come from
   a few favourites (geometric), as samples of one model do;
 - distinct: no (gold, answer) pair comes twice for a problem; the answers are those of other
   problems of the same form (integers for integers), once each;
-- training: a rollout batch of 2,048 responses of 14,000 characters (about 4,096 tokens), each third
-  one cut off before its box; the grader alone.
+- training: a rollout batch of 2,048 responses of 14,000 characters (about 4,096 tokens), every
+  third one cut off before its box; the grader alone.
 
 The plain loop and verl's reward take too long for all pairs and get a random part of them, half of
-it before and half after the grader, so that a machine that others use too slows all of them alike.
-The grader starts cold: no worker, empty cache.
+it before and half after the grader, so that other load slows all of them equally. The grader starts
+cold: no worker, empty cache.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def rollout_batch(rows: list[dict], seed: int) -> list[tuple[str, str]]:
 
 
 def measure(repeated: bool, rows: list[dict], part: int, seed: int) -> dict[str, tuple[int, float]]:
-    """Way -> pairs it was given, and its seconds a pair."""
+    """Way -> pairs it was given, and its seconds per pair."""
     pairs = [
         (row["answer"], respond(row["solution"], answer))
         for row, chosen in zip(rows, answers(rows, repeated, seed), strict=True)
@@ -146,7 +146,7 @@ def main() -> None:
         [name, f"{pairs:,}", f"{1e3 * each:.2f}", f"{each / ours:.1f}"]
         for name, (pairs, each) in found.items()
     ]
-    tables = [Table("Pairs", ["way", "pairs", "ms a pair", "times ours"], lines)]
+    tables = [Table("Pairs", ["way", "pairs", "ms per pair", "times ours"], lines)]
     write(f"grading_{kind}", __doc__.split("\n\n", 2)[2].strip(), goals, tables)
 
 
@@ -156,8 +156,8 @@ def goal(kind: str, found: dict[str, tuple[int, float]]) -> Goal:
         f"grading, {kind} answers, against a plain loop over math_verify",
         f"at least {KINDS[kind]} x faster",
         loop / ours >= KINDS[kind],
-        f"{1e3 * ours:.2f} ms a pair",
-        peer=f"{1e3 * loop:.2f} ms a pair",
+        f"{1e3 * ours:.2f} ms per pair",
+        peer=f"{1e3 * loop:.2f} ms per pair",
         ratio=f"{loop / ours:.1f} x faster",
     )
 

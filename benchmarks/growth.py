@@ -3,9 +3,9 @@
     python benchmarks/growth.py             all stages; --stages grading ... for some
 
 Sizes are half a decade apart. A size is timed until a second is spent on it, at least once, and its
-best time counts: what disturbs a measurement makes it longer. The exponent is the slope of log
-seconds over log size, over all sizes and over the last decade, where what a start costs no longer
-hides the growth. Files, processes and data are made outside of the measured time.
+best time counts: a disturbance only makes a measurement longer. The exponent is the slope of log
+seconds over log size, over all sizes and over the last decade, where the cost of starting no longer
+hides the growth. Files, processes and data are created outside the measured time.
 """
 
 import argparse
@@ -130,8 +130,8 @@ def tables(runs: int, folder: Path) -> Work:
     return work
 
 
-def dry_runs(trainings: int, folder: Path) -> Work:
-    (folder / "overlay.yaml").write_text(OVERLAY.format(seeds=list(range(max(1, trainings // 2)))))
+def dry_runs(runs: int, folder: Path) -> Work:
+    (folder / "overlay.yaml").write_text(OVERLAY.format(seeds=list(range(max(1, runs // 2)))))
     ours = ("--configfile", folder / "overlay.yaml", "--config", "scale=paper", "--cores", "1")
     return partial(dry_run, ROOT, *ours, "--directory", ROOT, "--nolock", "all")
 
@@ -154,7 +154,7 @@ STAGES: dict[str, tuple[str, int, Callable[[int, Path], Work]]] = {
     "pass@k by level": ("problems", 20, pass_at_k),
     "paired difference": ("problems", 50, difference),
     "tables": ("runs", 2, tables),
-    "dry run": ("trainings", 1, dry_runs),
+    "dry run": ("runs", 1, dry_runs),
     "timeline": ("jobs", 10, timelines),
 }
 

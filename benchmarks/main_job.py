@@ -2,9 +2,9 @@
 
     python benchmarks/main_job.py           reads results/tiny and Snakemake's records of it
 
-The workflow's seconds are from the first job's start to the last one's end; installation and
-`make report` are not among them. The chart is that of `python -m lens_impl timeline`;
-MiB is the largest resident set of a job with all its processes.
+The seconds of the workflow are from the start of the first job to the end of the last; they leave
+out installation and `make report`. The chart is that of `lens timeline`; MiB is the largest
+resident set of a job with all its processes.
 """
 
 import argparse
@@ -21,7 +21,7 @@ MINUTES, GIB = 12, 8
 
 
 def steps_table(results: Path, runs: list[str]) -> Table:
-    """Where the seconds of the trainings went, by phase, all steps together."""
+    """Where the seconds of the runs went, by phase, all steps together."""
     rows = []
     for run in runs:
         lines = read_jsonl(results / "runs" / run / "metrics.jsonl")
@@ -31,7 +31,7 @@ def steps_table(results: Path, runs: list[str]) -> Table:
         # The step holds the phases before it but the queue's put; validations come on top of it.
         outside = whole - sums["step"] - sums["validation"]
         rows.append([run, *(f"{value:.0f}" for value in sums.values()), f"{outside:.0f}"])
-    return Table("Seconds of the trainings", ["training", *phases, "start and end"], rows)
+    return Table("Seconds of the runs", ["run", *phases, "start and end"], rows)
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
             ratio=f"{wall / max(chain, work):.2f}",
         ),
         Goal(
-            "memory of a training at tiny scale",
+            "memory of a run at tiny scale",
             f"under {GIB} GiB",
             training < GIB,
             f"{training:.1f} GiB",

@@ -1,4 +1,4 @@
-"""Puts the goals of benchmarks/results/*.json into docs/performance.md, between its two marks.
+"""Put the goals of benchmarks/results/*.json into docs/performance.md, between its two marks.
 
 python benchmarks/page.py
 """
@@ -19,25 +19,30 @@ ORDER = (
     "grading_repeated",
     "grading_distinct",
     "grading_training",
+    "passk",
+    "growth",
+    "main_job",
 )
-ORDER += ("passk", "growth", "main_job")
 
 
 def made(results: list[dict]) -> str:
     """The table of goals, and where each benchmark's numbers are from."""
     goals = [goal for result in results for goal in result["goals"]]
-    header = ["benchmark", "command", "date", "commit", "s", "machine"]
-    keys = ("command", "date", "commit", "seconds", "machine")
+    header = ["benchmark", "date", "commit", "s", "load"]
+    machines = [r["machine"].split("; load ") for r in results]
     rows = [
-        [f"[{r['name']}](../benchmarks/results/{r['name']}.md)", *(str(r[key]) for key in keys)]
-        for r in results
+        [f"[{r['name']}](../benchmarks/results/{r['name']}.md)", r["date"], r["commit"]]
+        + [str(r["seconds"]), load]
+        for r, (_, load) in zip(results, machines, strict=True)
     ]
     used = dict(sorted({pair for r in results for pair in r["versions"].items()}))
     parts = [
         f"{sum(goal['met'] for goal in goals)} of {len(goals)} goals are met.",
         goals_table(goals),
-        grid(header, rows, text=tuple(range(len(header)))),
-        "Versions: " + ", ".join(f"{package} {version}" for package, version in used.items()),
+        grid(header, rows, text=(0, 1, 2)),
+        "Machine: " + "; ".join(sorted({machine for machine, _ in machines})) + ". "
+        "Load: mean of the last five minutes. Versions: "
+        + ", ".join(f"{package} {version}" for package, version in used.items()),
     ]
     return "\n\n".join(parts)
 

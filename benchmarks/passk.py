@@ -1,10 +1,10 @@
-"""Pass@k and its bootstrap interval beside the straightforward loops.
+"""Pass@k and its bootstrap interval, compared with straightforward loops.
 
     python benchmarks/passk.py          5,000 problems x 16 samples x 10,000 resamples, every k
 
-Peers: a loop over resamples in numpy, which draws problems and takes the mean of their Pass@k; the
-same in plain Python with math.comb, of which a part is run and the seconds are scaled up; and
-scipy.stats.bootstrap, which draws all resamples as one table. The goal speaks of the numpy loop,
+Peers: a loop over resamples in NumPy, which draws problems and takes the mean of their Pass@k; the
+same in plain Python with math.comb, of which a part runs and the seconds are scaled up; and
+scipy.stats.bootstrap, which draws all resamples as one table. The goal is about the NumPy loop,
 the fastest loop that a user would write.
 """
 

@@ -1,10 +1,10 @@
-"""What it takes to start: one training, Python's imports, Snakemake around the jobs.
+"""What it takes to start: one training run, Python's imports, Snakemake around the jobs.
 
     python benchmarks/startup.py            needs results/tiny, of `make reproduce`
 
-Trainings of the tiny scale that end after one step; their phases are the times of the files that a
-training writes anyway. The parts alone are processes of their own. Dry runs are timed in turn with
-those of a trivial Snakefile of as many jobs, so that what else the machine does meets both.
+Runs of the tiny scale that end after one step; their phases are the times of the files that a run
+writes anyway. The parts alone are separate processes. Dry runs are timed in alternation with those
+of a trivial Snakefile with as many jobs, so that other load slows both equally.
 """
 
 import argparse
@@ -30,7 +30,7 @@ PHASES = ("supervisor", "Ray, verl, workers, model", "first validation", "first 
 
 
 def start(results: Path, folder: Path) -> list[float]:
-    """Seconds of the phases of one training of one step."""
+    """Seconds of the phases of a run of one step."""
     before = time.time()
     checkpoints = train(results, folder, {"steps": 1, "validate_every": 1, "dump_every": 0})
     after = time.time()
@@ -79,7 +79,7 @@ def main() -> None:
     imports = alone["import lens_impl.experiments.settings"] - alone["Python"]
     goals = [
         Goal(
-            "start of a training, until its workers are ready",
+            "start of a run until its workers are ready",
             "under 25 s",
             ready < 25,
             f"{ready:.1f} s",
@@ -101,7 +101,7 @@ def main() -> None:
     ]
     tables = [
         Table(
-            "A training of one step",
+            "A run of one step",
             ["phase", "s"],
             [[name, f"{value:.1f}"] for name, value in zip(PHASES, phases, strict=True)],
         ),

@@ -1,11 +1,11 @@
-"""A tiny training step: our verl training, TRL's GRPOTrainer, and a plain PyTorch loop as floor.
+"""A tiny training step: our verl run, TRL's GRPOTrainer, and a plain PyTorch loop as the floor.
 
     python benchmarks/step.py        needs results/tiny, of `make reproduce`, and `make venv-trl`
 
-All train the same model on the same prompts: 32 x 16 responses of at most 64 tokens a step, four
+All train the same model on the same prompts: 32 x 16 responses of at most 64 tokens per step, four
 updates, float32. The first step of each is left out. Each gets one thread, as in the workflow,
-where two trainings run at once, then two. TRL's reward is a comparison of texts, where ours and the
-floor's is the grader. The floor is run first and last, so that a machine that slows down is seen.
+where two runs train at once, then two. TRL's reward compares texts, where ours and the floor's is
+the grader. The floor runs first and last, to show whether the machine slowed down.
 """
 
 import argparse
@@ -27,7 +27,7 @@ TRL = ROOT / ".venv-trl" / "bin" / "python"
 
 
 def summary(steps: list[dict]) -> dict[str, float]:
-    """Medians a step: seconds by phase and of the rest (overhead), tokens of the responses."""
+    """Medians per step: seconds by phase and of the rest (overhead), tokens of the responses."""
     steps = steps[1:]
     found = {name: median(step["seconds"].get(name, 0.0) for step in steps) for name in PHASES}
     found["step"] = median(step["seconds"]["step"] for step in steps)
@@ -97,8 +97,8 @@ def main() -> None:
         [kind, *(speed(times, name) for name in (*PHASES, "step"))] for kind, times in rows.items()
     ]
     tables = [
-        Table("Seconds a step", ["way", *columns, "tokens"], seconds),
-        Table("Tokens a second", ["way", *PHASES, "step"], by_phase),
+        Table("Seconds per step", ["way", *columns, "tokens"], seconds),
+        Table("Tokens per second", ["way", *PHASES, "step"], by_phase),
     ]
     write("step", __doc__.split("\n\n")[-1].strip(), goals, tables)
 
@@ -107,7 +107,7 @@ def goals_of(speeds: dict[tuple[str, int], float], threads: int) -> list[Goal]:
     ours, trl, floor = (speeds[way, threads] for way in ("ours (verl)", "TRL", "plain loop"))
     return [
         Goal(
-            f"training step on the processor, 512 responses, {threads} thread(s), against TRL",
+            f"training step on the CPU, 512 responses, {threads} thread(s), against TRL",
             "faster",
             ours > trl,
             f"{ours:,.0f} tokens/s",

@@ -1,7 +1,7 @@
 """The floor of a training step: plain PyTorch in one process. Called by step.py.
 
-The same model, prompts, sampler, grader, loss and updates as our trainings, and nothing else: no
-Ray, no queue, no metrics.
+The same model, prompts, sampler, grader, loss and updates as our runs, and nothing else: no Ray, no
+queue, no metrics.
 """
 
 import argparse

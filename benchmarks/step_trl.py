@@ -1,7 +1,7 @@
 """A training step of TRL's GRPOTrainer. Called by step.py with the Python of .venv-trl.
 
-The same model, prompts, group size, lengths, loss and updates as our trainings, float32 on the
-processor. The reward compares the box as text, which costs nothing: graders are measured elsewhere.
+The same model, prompts, group size, lengths, loss and updates as our runs, float32 on the CPU. The
+reward compares the box as text, which costs nothing: graders are measured elsewhere.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""docs/tiny/: the tables and figures of one real run of the workflow, with where they are from.
+"""docs/example/: the tables and figures of one real run of the workflow, and what produced them.
 
-python -m lens_impl.report.example --results results/tiny --out docs/tiny
+python -m lens_impl.report.example --results results/tiny --out docs/example
 """
 
 import argparse
@@ -67,7 +67,7 @@ def write_example(results: Path, out: Path) -> None:
     shown = "\n\n".join(f"![{figure.stem}]({figure.name})" for figure in figures)
     text = f"""# One run of `make reproduce`
 
-What the workflow made at scale {results.name}, copied by `make docs-tiny`.{toy}
+Output of the workflow at scale {results.name}, copied by `make example`.{toy}
 
 {about}
 
