@@ -50,11 +50,11 @@ BAD = {
         write("numina.jsonl", json.dumps({"question": "q"}).encode()),
         r"row 1 is not a row of AI-MO/NuminaMath-1.5 \(problem, answer.*columns are \['question'\]",
     ),
-    "no rows": (write("numina.jsonl", b"\n"), "holds no rows"),
+    "no rows": (write("numina.jsonl", b"\n"), "contains no rows"),
     "an empty file": (write("numina.csv", b""), "is not a whole csv file"),
     "not rows": (write("numina.json", b'{"a": 1}'), "not a list of rows"),
     "lists as rows": (write("numina.jsonl", b"[1, 2]"), r"row 1 is \[1, 2\], not a mapping"),
-    "without the set": (write("other.jsonl", ROW), "no file numina.*which holds other.jsonl"),
+    "without the set": (write("other.jsonl", ROW), "no file numina.*which contains other.jsonl"),
 }
 
 
