@@ -254,9 +254,9 @@ def check_data(config: dict) -> None:
     allowed = [name for name in EVALUATION if f"{name}_test" in known]
     for name in data["evaluation_sets"]:
         if name not in allowed:
-            where = "tiny_problems.sizes has" if known is not SOURCES else "the hub's sets are"
+            where = "the hub" if known is SOURCES else "tiny_problems.sizes"
             raise UserError(
-                f"unknown set {name!r} in data.evaluation_sets: {where} {', '.join(allowed)}. "
+                f"unknown set {name!r} in data.evaluation_sets: {where} has {', '.join(allowed)}. "
                 f"Hint: correct the name, or put a file {name}_test into a folder of your own and "
                 "set data.local_dir to it."
             )
