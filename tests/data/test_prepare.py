@@ -220,7 +220,7 @@ def test_a_prompt_that_is_too_long_for_one_model_is_dropped_for_all(tokenizer):
 
 def test_an_evaluation_prompt_that_is_too_long_is_one_sentence(tokenizer, raw):
     with pytest.raises(
-        UserError, match="'math' has a prompt of .* max_prompt_tokens is 20 and .*at least 22"
+        UserError, match="'math' has a prompt of .*max_prompt_tokens is 20 and .*at least 22"
     ):
         prepare_evaluation(raw, "math", Prompts({"tiny": tokenizer}, limit=20))
 
