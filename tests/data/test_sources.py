@@ -1,6 +1,8 @@
 """The sets: their rows as problems, reasons to drop, file formats, names in a configuration."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -160,6 +162,14 @@ def test_the_schema_names_the_training_sources():
     schema = read_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
     mix = schema["properties"]["data"]["properties"]["mixes"]["additionalProperties"]
     assert set(mix["properties"]) == set(TRAINING)
+
+
+def test_snakemake_imports_the_sets_without_pandas():
+    code = (
+        "import sys, lens_impl.data.sources\n"
+        "assert not {'numpy', 'pandas', 'pyarrow', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def config_with(toy: bool = False, **data) -> dict:
