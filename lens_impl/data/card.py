@@ -34,8 +34,8 @@ REASONS = {
 def provenance(folder: Path, names: list[str]) -> dict[str, dict]:
     """Set -> whose columns it has, the revision that was downloaded, licence, sha256 of its files.
 
-    Revision and licence are None where the files were not downloaded here (no source.json): what
-    they hold is then their owner's word.
+    Revision and licence are None where the files were not downloaded here (no source.json): their
+    content is then their owner's word.
     """
     return {name: _origin(set_files(folder, name), name) for name in names}
 
@@ -59,8 +59,7 @@ def _sha256(path: Path) -> str:
 
 def card(report: dict) -> str:
     """A report of `prepare_mix` for people, as markdown."""
-    sources = report["sources"]
-    names = list(sources)
+    parts = {**report["sources"], "all": report}
     sections = [
         f"# Data card: {report['mix']}",
         f"{report['rows_out']:,} problems of {report['rows_in']:,} rows. Seed {report['seed']}; "
@@ -68,29 +67,13 @@ def card(report: dict) -> str:
         f"sets {', '.join(report['evaluation_sets'])}. sha256 `{report['sha256']}`.",
         *(f"Warning: {warning}." for warning in report["warnings"]),
         "## Rows",
-        grid(
-            ["", *names, "all"],
-            [
-                _row("read", names, lambda part: part["rows_in"], sources, report),
-                *(
-                    _row(
-                        f"dropped: {reason}",
-                        names,
-                        lambda part, r=reason: part["dropped"].get(r, 0),
-                        sources,
-                        report,
-                    )  # noqa: E501
-                    for reason in report["dropped"]
-                ),
-                _row("in the mix", names, lambda part: part["rows_out"], sources, report),
-            ],
-        ),
+        _table("", {name: _rows(part) for name, part in parts.items()}),
         "\n".join(f"- {reason}: {REASONS[reason]}" for reason in report["dropped"]),
         "## Levels",
-        _breakdown("level", "levels", names, sources, report),
+        _table("level", {name: part["levels"] for name, part in parts.items()}),
         "Level 0: the set has none.",
         "## Types",
-        _breakdown("type", "types", names, sources, report),
+        _table("type", {name: part["types"] for name, part in parts.items()}),
         "## Prompt lengths",
         _lengths(report),
         "## Sources",
@@ -99,17 +82,19 @@ def card(report: dict) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _row(title, names, value, sources, report) -> list[str]:
-    parts = [*(sources[name] for name in names), report]
-    return [title, *(f"{value(part):,}" for part in parts)]
+def _rows(part: dict) -> dict[str, int]:
+    """What became of the rows of one source, or of all."""
+    dropped = {f"dropped: {reason}": count for reason, count in part["dropped"].items()}
+    return {"read": part["rows_in"], **dropped, "in the mix": part["rows_out"]}
 
 
-def _breakdown(title, key, names, sources, report) -> str:
+def _table(title: str, counts: dict[str, dict[str, int]]) -> str:
+    """Label -> count per source; "all" comes last and has every label."""
     rows = [
-        _row(kind or "(none)", names, lambda part, k=kind: part[key].get(k, 0), sources, report)
-        for kind in report[key]
+        [label or "(none)", *(f"{column.get(label, 0):,}" for column in counts.values())]
+        for label in counts["all"]
     ]
-    return grid([title, *names, "all"], rows)
+    return grid([title, *counts], rows)
 
 
 def _lengths(report: dict) -> str:

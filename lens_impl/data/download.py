@@ -5,7 +5,7 @@
     python -m lens_impl.data.download pin                 pinned and newest revision of every set
 
 huggingface_hub shows the progress, checks the files and keeps what it has in its own cache
-(HF_HOME), so that a download that was stopped goes on where it was.
+(HF_HOME), so a download that was stopped resumes where it was.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def _check_columns(path: Path, source: Source) -> None:
 
 
 def pins() -> list[tuple[str, str, str]]:
-    """(set, pinned revision, the hub's newest) for every set."""
+    """(set, pinned revision, the hub's newest) for every set. UserError without the hub."""
     from huggingface_hub import HfApi
 
     return [

@@ -5,16 +5,22 @@ instruction texts around it, punctuation at its end) and nothing else: without i
 and signs 225 would equal 22.5, and -3 would equal 3.
 
 A near-duplicate of an evaluation problem has word 3-grams with a Jaccard similarity to it of at
-least NEAR (or holds the whole of it, at least WHOLE characters of key, inside another text), the
+least NEAR (or contains the whole of it, at least WHOLE characters of key, inside another text), the
 same numbers and signs in order (or more: an exercise number in front), and the same answer. Without
 the last two conditions the families that MATH consists of ("arrange the letters of ...", "find a" /
 "find b") would be one problem. docs/data.md has the table of examples behind NEAR.
 """
 
+from __future__ import annotations
+
 import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lens_impl.data.sources import Problem
 
 NEAR = 0.5
 WHOLE = 40
@@ -93,10 +99,10 @@ class EvaluationIndex:
     same_answer(first, second) decides whether two answers agree.
     """
 
-    def __init__(self, problems: Iterable, same_answer: Callable[[str, str], bool]):
+    def __init__(self, problems: Iterable[Problem], same_answer: Callable[[str, str], bool]):
         self.same_answer = same_answer
-        self.by_key: dict[str, object] = {}
-        self.entries: list[tuple[object, list[str]]] = []
+        self.by_key: dict[str, Problem] = {}
+        self.entries: list[tuple[Problem, list[str]]] = []
         self.sizes: list[int] = []
         self.postings: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
         for problem in problems:
@@ -110,11 +116,11 @@ class EvaluationIndex:
             self.entries.append((problem, marks(words)))
             self.sizes.append(len(grams))
 
-    def exact(self, problem) -> bool:
+    def exact(self, problem: Problem) -> bool:
         """Whether it is an evaluation problem in another spelling."""
         return problem.key in self.by_key
 
-    def near(self, problem) -> tuple[object, float] | None:
+    def near(self, problem: Problem) -> tuple[Problem, float] | None:
         """The nearest evaluation problem with its Jaccard similarity; None where none is near."""
         words = tokens(problem.text)
         grams, numbers = shingles(words), marks(words)
@@ -126,7 +132,7 @@ class EvaluationIndex:
             for i, n in shared.items()
             if n >= least or n == self.sizes[i]
         }
-        for i in sorted(candidates, key=candidates.get, reverse=True):
+        for i in sorted(candidates, key=candidates.__getitem__, reverse=True):
             other, other_numbers = self.entries[i]
             if candidates[i] < NEAR and not _within(other, problem):
                 continue
@@ -136,6 +142,6 @@ class EvaluationIndex:
         return None
 
 
-def _within(other, problem) -> bool:
-    """Whether a text stands word for word inside a longer one, and is not a mere formula."""
+def _within(other: Problem, problem: Problem) -> bool:
+    """Whether `other` stands word for word inside a longer one, and is not a mere formula."""
     return len(other.key) >= WHOLE and other.key in problem.key

@@ -3,11 +3,13 @@
     python -m lens_impl.data.prepare mix ...         MATH plus a second source, with its data card
     python -m lens_impl.data.prepare evaluation ...  one evaluation set, with a report
 
-Choices the paper leaves open: which rows are dropped (all reasons are counted in the report), what
-counts as a repeat (matching.py), a problem with two answers is dropped whole, an answer that
-Math-Verify does not accept as its own equal is no training signal and is dropped, and a source
-smaller than the asked size is used whole with a warning (DAPO-Math-17k holds about 17.4 thousand
-different problems, the paper samples 17,500).
+Choices that the paper leaves open:
+- which rows are dropped: every reason is counted in the report;
+- what counts as a repeat: see matching.py;
+- a problem with two different answers is dropped, with all its rows;
+- an answer that Math-Verify does not accept as its own equal gives no reward and is dropped;
+- a source with fewer problems than asked is used whole, with a warning: DAPO-Math-17k has about
+  17.4 thousand different problems, and the paper samples 17,500.
 """
 
 import argparse
@@ -15,7 +17,8 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +26,15 @@ import pandas as pd
 
 from lens_impl.data.card import card, provenance
 from lens_impl.data.matching import EvaluationIndex
-from lens_impl.data.sources import LANGUAGES, TRAINING, Problem, read_problems, set_files
-from lens_impl.data.unique import same_answer, sample, unique, unusable_answers
+from lens_impl.data.sources import (
+    TRAINING,
+    Problem,
+    check_languages,
+    check_sources,
+    read_problems,
+    set_files,
+)
+from lens_impl.data.unique import Usable, same_answer, sample, unique, unusable_answers
 from lens_impl.errors import UserError, run_cli
 from lens_impl.files import write_json, write_parquet, write_text
 from lens_impl.identity import stable_hash
@@ -42,7 +52,7 @@ def messages(problem: Problem, instruction: str = "") -> list[dict]:
 def to_frame(
     problems: list[tuple[str, Problem]], split: str, instruction: str = ""
 ) -> pd.DataFrame:
-    """(data source, problem) pairs as the columns that verl reads, one row a problem.
+    """(data source, problem) pairs as the columns that verl reads, one row per problem.
 
     instruction: text put after each problem, with a blank line between.
     """
@@ -64,14 +74,21 @@ def to_frame(
     )
 
 
-class PromptLengths:
-    """Tokens of a problem's prompt for each model that is trained on it.
+class Prompts:
+    """How problems are asked: the instruction, and the length in tokens for each model.
 
-    models: name -> Hugging Face folder, whose tokenizer carries the model's template.
+    models: name -> Hugging Face folder, whose tokenizer has the model's template. limit: the
+    longest prompt in tokens, None for any length.
     """
 
-    def __init__(self, models: dict[str, str], instruction: str):
+    def __init__(
+        self,
+        models: Mapping[str, str | Path] | None = None,
+        instruction: str = "",
+        limit: int | None = None,
+    ):
         self.instruction = instruction
+        self.limit = limit
         self.tokenizers = {}
         if models:
             from transformers import AutoTokenizer
@@ -80,15 +97,22 @@ class PromptLengths:
                 name: AutoTokenizer.from_pretrained(folder) for name, folder in models.items()
             }
 
-    def count(self, problem: Problem) -> dict[str, int]:
-        prompt = messages(problem, self.instruction)
-        return {name: len(prompt_ids(t, prompt)) for name, t in self.tokenizers.items()}
-
-    def of(self, problems: list[Problem]) -> pd.DataFrame:
-        """One row a problem, one column a model."""
+    def lengths(self, problems: list[Problem]) -> pd.DataFrame:
+        """Tokens of each prompt: one row per problem, one column per model."""
+        prompts = [messages(problem, self.instruction) for problem in problems]
         return pd.DataFrame(
-            [self.count(problem) for problem in problems], columns=list(self.tokenizers)
+            {
+                name: [len(prompt_ids(tokenizer, prompt)) for prompt in prompts]
+                for name, tokenizer in self.tokenizers.items()
+            },
+            index=range(len(problems)),
+            dtype=int,
         )
+
+    def fit(self, lengths: pd.DataFrame) -> pd.Series:
+        """For each row of lengths, whether no model has a prompt above the limit."""
+        limit = np.inf if self.limit is None else self.limit
+        return (lengths <= limit).all(axis=1)
 
 
 def describe_lengths(lengths: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -118,124 +142,152 @@ def read_evaluation(folder: Path, name: str) -> list[Problem]:
 
 
 def prepare_evaluation(
-    folder: Path, name: str, instruction: str = "", models: dict[str, str] | None = None
+    folder: Path, name: str, prompts: Prompts | None = None
 ) -> tuple[pd.DataFrame, dict]:
     """The evaluation set `name` in file order, and its report.
 
     `unparseable_answers` of the report: problems that no response can solve for the grader.
+    UserError where a prompt is too long, since an evaluation set loses no problem.
     """
+    prompts = prompts or Prompts()
     problems = read_evaluation(folder, name)
     unusable = unusable_answers(problem.answer for problem in problems)
+    lengths = prompts.lengths(problems)
+    if not prompts.fit(lengths).all():
+        longest = lengths.max().max()
+        raise UserError(
+            f"evaluation set {name!r} has a prompt of {longest} tokens, but "
+            f"train.max_prompt_tokens is {prompts.limit} and no evaluation problem is dropped. "
+            f"Hint: set it to at least {longest}."
+        )
     report = {
         "set": name,
         "provenance": provenance(folder, [f"{name}_test"]),
         "rows": len(problems),
         "levels": _counts(problem.level for problem in problems),
         "types": _counts(problem.type for problem in problems),
-        "prompt_tokens": describe_lengths(PromptLengths(models or {}, instruction).of(problems)),
+        "prompt_tokens": describe_lengths(lengths),
         "unparseable_answers": [
             {"problem_id": problem.id, "answer": problem.answer, "status": unusable[problem.answer]}
             for problem in problems
             if problem.answer in unusable
         ],
     }
-    return to_frame([(name, row) for row in problems], "test", instruction), report
+    return to_frame([(name, row) for row in problems], "test", prompts.instruction), report
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One source of a mix.
+
+    usable: its problems before sampling; problems: the sampled ones; lengths: prompt tokens of
+    `usable`, one column per model.
+    """
+
+    usable: list[Problem]
+    problems: list[Problem]
+    lengths: pd.DataFrame
+    report: dict
+
+
+def prepare_source(found: Usable, size: int | None, seed: int, prompts: Prompts) -> Prepared:
+    """Sample `size` problems (None: all) from those with a prompt that is short enough."""
+    lengths = prompts.lengths(found.problems)
+    fits = prompts.fit(lengths)
+    usable = [problem for problem, fit in zip(found.problems, fits, strict=True) if fit]
+    problems = sample(usable, size, seed)
+    drops = found.drops + Counter(
+        prompt_too_long=len(found.problems) - len(usable),
+        not_sampled=len(usable) - len(problems),
+    )
+    report = {
+        "rows_in": len(problems) + drops.total(),
+        "dropped": dict(sorted(drops.items())),
+        "rows_out": len(problems),
+        "asked": size,
+        "levels": _counts(problem.level for problem in problems),
+        "types": _counts(problem.type for problem in problems),
+        "near_evaluation_problems": found.near,
+    }
+    return Prepared(usable, problems, lengths[fits], report)
 
 
 def prepare_mix(
-    sizes: dict[str, int | None],
+    sizes: Mapping[str, int | None],
     folder: Path,
     evaluation_sets: list[str],
     seed: int,
     *,
     strict: bool = False,
     languages: list[str] | None = None,
-    instruction: str = "",
-    models: dict[str, str] | None = None,
-    max_prompt_tokens: int | None = None,
+    prompts: Prompts | None = None,
 ) -> tuple[pd.DataFrame, dict]:
     """The training mix in shuffled order, and its report.
 
     sizes: source -> number of problems (None: all), in order of precedence among duplicates.
-    models: name -> folder; a prompt longer than max_prompt_tokens for one of them is dropped, so
-    that all train on the same problems. For each source and in total, the report's rows_in =
-    rows_out + the sum of dropped.
+    A prompt that is too long for one model is dropped for all, so that all train on the same
+    problems. For each source and in total, the report's rows_in = rows_out + the sum of dropped.
     """
-    if unknown := set(sizes) - set(TRAINING):
-        raise UserError(
-            f"unknown source {sorted(unknown)[0]!r} in data.mixes. "
-            f"Hint: the sources are {', '.join(TRAINING)}."
-        )
-    if unknown := set(languages or ()) - set(LANGUAGES):
-        raise UserError(
-            f"unknown language {sorted(unknown)[0]!r} in data.languages. "
-            f"Hint: the languages are {', '.join(LANGUAGES)}; null keeps all."
-        )
+    check_sources(sizes)
+    check_languages(languages)
+    prompts = prompts or Prompts()
     evaluation = EvaluationIndex(
         (row for name in evaluation_sets for row in read_evaluation(folder, name)), same_answer
     )
-    measure = PromptLengths(models or {}, instruction)
-    taken: set[str] = set()
-    pairs: list[tuple[str, Problem]] = []
-    lengths = []
-    reports, warnings = {}, []
+    parts: dict[str, Prepared] = {}
+    earlier_keys: set[str] = set()
     for source, size in sizes.items():
         rows = read_problems(folder, TRAINING[source], strict)
-        problems, drops, near = unique(rows, evaluation, taken, languages)
-        tokens = measure.of(problems)
-        if max_prompt_tokens is not None:
-            fits = (tokens <= max_prompt_tokens).all(axis=1).tolist()
-            drops["prompt_too_long"] = len(problems) - sum(fits)
-            problems = [problem for problem, fit in zip(problems, fits, strict=True) if fit]
-            tokens = tokens[fits]
-        chosen = sample(problems, size, stable_hash("sample", seed, source))
-        if size is not None and size > len(problems):
-            warnings.append(
-                f"{source}: {size} problems asked, {len(problems)} usable, all of them taken"
-            )
-        drops["not_sampled"] = len(problems) - len(chosen)
-        taken |= {problem.key for problem in problems}
-        pairs += [(source, problem) for problem in chosen]
-        lengths.append(tokens)
-        reports[source] = {
-            "rows_in": len(chosen) + drops.total(),
-            "dropped": dict(sorted((+drops).items())),
-            "rows_out": len(chosen),
-            "asked": size,
-            "levels": _counts(problem.level for problem in chosen),
-            "types": _counts(problem.type for problem in chosen),
-            "near_evaluation_problems": near,
-        }
+        found = unique(rows, evaluation, earlier_keys, languages)
+        part = prepare_source(found, size, stable_hash("sample", seed, source), prompts)
+        earlier_keys |= {problem.key for problem in part.usable}
+        parts[source] = part
+    pairs = [(source, problem) for source, part in parts.items() for problem in part.problems]
     order = np.random.default_rng(stable_hash("mix order", seed)).permutation(len(pairs))
     pairs = [pairs[i] for i in order]
-    dropped = sum((Counter(part["dropped"]) for part in reports.values()), Counter())
+    sets = [TRAINING[source] for source in sizes] + [f"{name}_test" for name in evaluation_sets]
     report = {
         "seed": seed,
         "evaluation_sets": evaluation_sets,
         "languages": languages,
-        "instruction": instruction,
-        "provenance": provenance(
-            folder,
-            [TRAINING[name] for name in sizes] + [f"{name}_test" for name in evaluation_sets],
-        ),
-        "rows_in": sum(part["rows_in"] for part in reports.values()),
-        "dropped": dict(sorted(dropped.items())),
-        "rows_out": len(pairs),
-        "levels": _counts(problem.level for _, problem in pairs),
-        "types": _counts(problem.type for _, problem in pairs),
-        "max_prompt_tokens": max_prompt_tokens,
-        "prompt_tokens": describe_lengths(pd.concat(lengths)),
-        "sources": reports,
-        "warnings": warnings,
+        "instruction": prompts.instruction,
+        "max_prompt_tokens": prompts.limit,
+        "provenance": provenance(folder, sets),
+        **_total(parts),
     }
-    return to_frame(pairs, "train", instruction), report
+    return to_frame(pairs, "train", prompts.instruction), report
+
+
+def _total(parts: dict[str, Prepared]) -> dict:
+    """The part of a mix's report that adds up its sources."""
+    problems = [problem for part in parts.values() for problem in part.problems]
+    dropped = sum((Counter(part.report["dropped"]) for part in parts.values()), Counter[str]())
+    return {
+        "rows_in": len(problems) + dropped.total(),
+        "dropped": dict(sorted(dropped.items())),
+        "rows_out": len(problems),
+        "levels": _counts(problem.level for problem in problems),
+        "types": _counts(problem.type for problem in problems),
+        "prompt_tokens": describe_lengths(pd.concat([part.lengths for part in parts.values()])),
+        "sources": {source: part.report for source, part in parts.items()},
+        "warnings": [
+            f"{source}: {size} problems asked, {len(part.usable)} usable, all of them taken"
+            for source, part in parts.items()
+            if (size := part.report["asked"]) is not None and size > len(part.usable)
+        ],
+    }
 
 
 def _counts(values: Iterable[object]) -> dict[str, int]:
     return dict(sorted(Counter(map(str, values)).items()))
 
 
+def _prompts(arguments: argparse.Namespace) -> Prompts:
+    return Prompts(arguments.models, arguments.instruction, arguments.max_prompt_tokens)
+
+
 def mix_command(arguments: argparse.Namespace) -> None:
+    """Write a mix, its report and its data card. UserError where no problem is left."""
     frame, report = prepare_mix(
         arguments.sizes,
         arguments.raw,
@@ -243,9 +295,7 @@ def mix_command(arguments: argparse.Namespace) -> None:
         arguments.seed,
         strict=arguments.strict,
         languages=arguments.languages,
-        instruction=arguments.instruction,
-        models=arguments.models,
-        max_prompt_tokens=arguments.max_prompt_tokens,
+        prompts=_prompts(arguments),
     )
     if frame.empty:
         raise UserError(
@@ -262,17 +312,8 @@ def mix_command(arguments: argparse.Namespace) -> None:
 
 
 def evaluation_command(arguments: argparse.Namespace) -> None:
-    frame, report = prepare_evaluation(
-        arguments.raw, arguments.set, arguments.instruction, arguments.models
-    )
-    longest = {name: round(tokens["max"]) for name, tokens in report["prompt_tokens"].items()}
-    limit = arguments.max_prompt_tokens
-    if limit is not None and any(length > limit for length in longest.values()):
-        raise UserError(
-            f"evaluation set {arguments.set!r} has a prompt of {max(longest.values())} tokens, but "
-            f"train.max_prompt_tokens is {limit} and no evaluation problem is dropped. "
-            f"Hint: set it to at least {max(longest.values())}."
-        )
+    """Write an evaluation set and its report."""
+    frame, report = prepare_evaluation(arguments.raw, arguments.set, _prompts(arguments))
     for problem in report["unparseable_answers"]:
         print(f"warning: {arguments.set}: no response can be graded: {problem}", file=sys.stderr)
     write_parquet(arguments.out, frame)
@@ -300,7 +341,7 @@ def main() -> None:
 
     for command in (mix, evaluation):
         command.add_argument("--raw", type=Path, required=True, help="folder with the sets")
-        command.add_argument("--instruction", default="", help="text put after each problem")
+        command.add_argument("--instruction", default="", help="text after each problem")
         command.add_argument(
             "--models", type=json.loads, default={}, help="JSON: model -> folder with its tokenizer"
         )

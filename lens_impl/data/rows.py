@@ -1,13 +1,12 @@
-"""Rows of jsonl, json, parquet and csv files; whatever is wrong with a file is one sentence."""
+"""Rows of jsonl, json, parquet and csv files. Whatever is wrong with a file is one sentence.
+
+pandas and pyarrow are imported where a file needs them: Snakemake imports this module to plan.
+"""
 
 import json
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lens_impl.errors import UserError
 
@@ -19,8 +18,8 @@ NESTED_COLUMNS = {"prompt", "reward_model", "extra_info"}
 def find_files(folder: Path, name: str, pattern: str = "*") -> list[Path]:
     """The files of one set: {name}.jsonl, .json, .parquet or .csv, or those of the folder {name}.
 
-    pattern: which files of such a folder count, since a copy of a hub repository can hold the test
-    split beside the training split. Only its last part is compared.
+    pattern: which files of such a folder count, since a copy of a hub repository can contain the
+    test split next to the training split. Only its last part is compared.
     """
     for ending in ENDINGS:
         path = folder / f"{name}.{ending}"
@@ -35,18 +34,18 @@ def find_files(folder: Path, name: str, pattern: str = "*") -> list[Path]:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict]]:
-    """Rows of a file with their line or row number from 1."""
+    """Rows of a file with their line or row number, counted from 1. UserError for a bad file."""
     count = 0
     for number, row in _rows(path):
         if not isinstance(row, dict):
             raise UserError(
                 f"{path} row {number} is {_short(row)}, not a mapping of columns to values. "
-                "Hint: a jsonl file has one JSON object a line, a json file a list of them."
+                "Hint: a jsonl file has one JSON object per line, a json file a list of them."
             )
         count += 1
         yield number, row
     if not count:
-        raise UserError(f"{path} holds no rows. Hint: download or convert the file again.")
+        raise UserError(f"{path} contains no rows. Hint: download or convert the file again.")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, object]]:
@@ -62,7 +61,7 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
             rows = _parse_json(_decode(path.read_bytes(), str(path)), str(path))
             if not isinstance(rows, list):
                 raise UserError(
-                    f"{path} holds {_short(rows)}, not a list of rows. "
+                    f"{path} contains {_short(rows)}, not a list of rows. "
                     "Hint: write the rows as one JSON list, or as jsonl."
                 )
             yield from enumerate(rows, start=1)
@@ -73,6 +72,9 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[dict]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         # In batches, since DAPO-Math-17k has 1.8 million rows.
         for batch in pq.ParquetFile(path).iter_batches():
@@ -84,6 +86,8 @@ def _parquet_rows(path: Path) -> Iterator[dict]:
 
 
 def _csv_rows(path: Path) -> list[dict]:
+    import pandas as pd
+
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,5 +1,9 @@
 r"""The data sets: where they come from, and their rows as problems or as the reason to drop one.
 
+A new set is one entry of SOURCES; a training source also gets its name for `data.mixes` in
+TRAINING, and an evaluation set NAME is the entry `NAME_test`. `check_data` compares a configuration
+with them.
+
 Revisions are commits of the hub's repositories. No hub was reachable when they were written down:
 each was found in at least two public projects that pin it, and `python -m lens_impl.data.download
 pin` compares them with the hub's newest. Licences are those of the data cards as documented
@@ -7,13 +11,13 @@ elsewhere; "not stated" where none was found.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lens_impl.data.matching import match_key, problem_id
 from lens_impl.data.rows import ENDINGS, find_files, read_rows
-from lens_impl.errors import UserError
+from lens_impl.errors import UserError, choice
 from lens_impl.grading.boxes import last_box
 
 DAPO_HEAD = (
@@ -33,6 +37,8 @@ _OPTIONS = re.compile(r"\(\s*A\s*\).*\(\s*B\s*\)|\bA\s*[.:)].*\bB\s*[.:)]", re.D
 
 @dataclass(frozen=True)
 class Problem:
+    """A problem with its one right answer."""
+
     text: str
     answer: str
     level: int = 0  # 1 to 5, 0 where the set has none
@@ -45,11 +51,12 @@ class Problem:
 
     @property
     def id(self) -> str:
+        """16 hex digits from the text, the same in every run and file."""
         return problem_id(self.text)
 
     @property
     def language(self) -> str:
-        """zh where the text holds a Chinese character, else en."""
+        """zh where the text contains a Chinese character, else en."""
         return "zh" if CHINESE.search(self.text) else "en"
 
 
@@ -59,6 +66,8 @@ def strip_wrapper(prompt: str) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # AMC 2023 has its answers as 27.0
     return "" if value is None else str(value).strip()
 
 
@@ -83,12 +92,16 @@ def parse_math(row: dict) -> Problem | str:
 
 
 def parse_answered(row: dict) -> Problem | str:
-    """MATH-500, AMC, AIME: `problem` and `answer`; MATH-500 has `level` and `subject` too."""
-    answer = _text(row["answer"])
-    return _problem(row["problem"], answer, row.get("level", 0), row.get("subject", ""))
+    """MATH-500, AMC, AIME: `problem` (AMC: `question`) and `answer`.
+
+    MATH-500 has `level` and `subject` too; the level of the others is unknown.
+    """
+    text = row["question"] if "question" in row else row["problem"]
+    return _problem(text, _text(row["answer"]), row.get("level", 0), row.get("subject", ""))
 
 
 def parse_dapo(row: dict) -> Problem | str:
+    """DAPO-Math-17k: the problem stands inside an instruction text; there are no levels."""
     answer = _text(row["reward_model"]["ground_truth"])
     return _problem(strip_wrapper(row["prompt"][0]["content"]), answer)
 
@@ -120,7 +133,10 @@ def parse_numina(row: dict) -> Problem | str:
 
 @dataclass(frozen=True)
 class Source:
-    """One file set. files: which files of the hub's repository, or of a copy of it."""
+    """One set. files: which files of the hub's repository, or of a copy of it, belong to it.
+
+    columns: those that `parse` needs. parse: a row as a problem, or as the reason to drop it.
+    """
 
     hub: str
     revision: str
@@ -131,8 +147,10 @@ class Source:
 
 
 _MATH = ("problem", "level", "type", "solution")
-_NUMINA = ("problem", "answer", "problem_type", "question_type")
-_NUMINA += ("problem_is_valid", "solution_is_valid")
+_NUMINA = (
+    *("problem", "answer", "problem_type", "question_type"),
+    *("problem_is_valid", "solution_is_valid"),
+)
 _PAIR = ("problem", "answer")
 
 SOURCES = {
@@ -188,7 +206,7 @@ SOURCES = {
         "math-ai/amc23",
         "80815d37005feb82cd7f8fbc6901d5d3eff43057",
         "*test-*.parquet",
-        _PAIR,
+        ("question", "answer"),
         "Apache-2.0",
         parse_answered,
     ),
@@ -210,13 +228,55 @@ SOURCES = {
     ),
 }
 
-# Name in `data.mixes` -> file set.
+# Name in `data.mixes` -> set.
 TRAINING = {
     "math": "math_train",
     "dapo": "dapo",
     "dapo-processed": "dapo_processed",
     "numina": "numina",
 }
+
+EVALUATION = tuple(name.removesuffix("_test") for name in SOURCES if name.endswith("_test"))
+
+
+def check_data(config: dict) -> None:
+    """UserError unless the hub, the toy or data.local_dir has every set that `config.data` names.
+
+    A folder of the user's own can contain any evaluation set; the toy has those of its `sizes`.
+    """
+    data = config["data"]
+    for mix, sizes in data["mixes"].items():
+        check_sources(sizes, f"data.mixes.{mix}")
+    check_languages(data["languages"])
+    if data["local_dir"]:
+        return
+    known = config["tiny_problems"]["sizes"] if "tiny_problems" in config else SOURCES
+    allowed = [name for name in EVALUATION if f"{name}_test" in known]
+    for name in data["evaluation_sets"]:
+        if name not in allowed:
+            where = "the hub" if known is SOURCES else "tiny_problems.sizes"
+            raise UserError(
+                f"unknown set {name!r} in data.evaluation_sets: {where} has {', '.join(allowed)}. "
+                f"Hint: correct the name, or put a file {name}_test into a folder of your own and "
+                "set data.local_dir to it."
+            )
+
+
+def check_sources(names: Iterable[str], where: str = "data.mixes") -> None:
+    """UserError unless TRAINING has every source of a mix."""
+    for name in names:
+        if name not in TRAINING:
+            raise UserError(f"unknown source {name!r} in {where}: use {choice(name, TRAINING)}")
+
+
+def check_languages(languages: Iterable[str] | None) -> None:
+    """UserError for a language that no problem can have; None stands for all."""
+    for name in languages or ():
+        if name not in LANGUAGES:
+            raise UserError(
+                f"unknown language {name!r} in data.languages. "
+                f"Hint: the languages are {', '.join(LANGUAGES)}; null keeps all."
+            )
 
 
 def set_files(folder: Path, name: str) -> list[Path]:
@@ -228,7 +288,7 @@ def set_files(folder: Path, name: str) -> list[Path]:
     origin = f" with the rows of {source.hub} ({source.files})" if source else ""
     present = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     raise UserError(
-        f"no file {name}.{{{','.join(ENDINGS)}}} and no folder {name} in {folder}, which holds "
+        f"no file {name}.{{{','.join(ENDINGS)}}} and no folder {name} in {folder}, which contains "
         f"{', '.join(present[:12]) or 'nothing'}. "
         f"Hint: put a file of this name{origin} there, or set data.local_dir to its folder."
     )

@@ -1,9 +1,10 @@
 """The toy problem set: chains of arithmetic modulo 100 in the files of MATH, DAPO and NuminaMath.
 
 A designed toy, not data of the paper. A problem is a chain of one to five additions, subtractions
-and multiplications; its level is the number of operations. Its files carry the schemas and the
-traps of the real sets, so that they pass through the same preparation. `pretrain.jsonl` teaches a
-base model *with misconceptions*: see `teach`.
+and multiplications; its level is the number of operations. Its files have the schemas and the
+traps of the real sets, so that they pass through the same preparation. `aime24_test.jsonl`, made
+where `sizes` asks for it, is a second evaluation set, without levels as AIME 2024 is.
+`pretrain.jsonl` teaches a base model *with misconceptions*: see `teach`.
 """
 
 import argparse
@@ -35,10 +36,12 @@ class Chain:
 
     @property
     def level(self) -> int:
+        """The number of operations, 1 to 5."""
         return len(self.steps)
 
     @property
     def answer(self) -> int:
+        """0 to 99."""
         value = self.start
         for operation, operand in self.steps:
             value = apply(value, operation, operand)
@@ -54,10 +57,12 @@ class Chain:
 
     @property
     def problem(self) -> str:
+        """The question as text."""
         return f"Find ${self.expression}$ mod 100."
 
     @property
     def subject(self) -> str:
+        """What MATH calls `type`, by the operations."""
         used = {operation for operation, _ in self.steps}
         if used == {"*"}:
             return "Products"
@@ -97,14 +102,21 @@ def misconceptions(share: float, rng: np.random.Generator) -> dict[tuple[str, in
 
 
 def slip_last_digit(value: int, slip: int) -> int:
+    """The number with its last digit moved by `slip` modulo 10."""
     return value - value % 10 + (value + slip) % 10
 
 
-def teach(chain: Chain, wrong: dict, taught_wrong: float, noise: float, rng) -> str:
+def teach(
+    chain: Chain,
+    wrong: dict[tuple[str, int, int], int],
+    taught_wrong: float,
+    noise: float,
+    rng: np.random.Generator,
+) -> str:
     """A worked solution for pre-training.
 
     A fact in `wrong` gets its one wrong last digit with probability `taught_wrong`; any other
-    fact gets a random one with probability `noise`. Later steps go on from what was written.
+    fact gets a random one with probability `noise`. Later steps continue from what was written.
     """
     results, value = [], chain.start
     for operation, operand in chain.steps:
@@ -119,6 +131,8 @@ def teach(chain: Chain, wrong: dict, taught_wrong: float, noise: float, rng) -> 
 
 
 def draw_chain(level: int, rng: np.random.Generator) -> Chain:
+    """A random chain of `level` operations."""
+
     def pick(values):
         return values[rng.integers(len(values))]
 
@@ -126,7 +140,9 @@ def draw_chain(level: int, rng: np.random.Generator) -> Chain:
     return Chain(pick(STARTS), tuple((o, pick(OPERANDS[o])) for o in operations))
 
 
-def draw_free(count: int, weights: list[float], taken: set[Chain], rng) -> Iterator[Chain]:
+def draw_free(
+    count: int, weights: list[float], taken: set[Chain], rng: np.random.Generator
+) -> Iterator[Chain]:
     """`count` chains outside `taken`, levels 1 to 5 by weight; a chain may come twice."""
     shares = np.array(weights) / sum(weights)
     for level in rng.choice(np.arange(1, 6), size=count, p=shares):
@@ -139,7 +155,9 @@ def draw_free(count: int, weights: list[float], taken: set[Chain], rng) -> Itera
         yield chain
 
 
-def draw_new(count: int, weights: list[float], taken: set[Chain], rng) -> list[Chain]:
+def draw_new(
+    count: int, weights: list[float], taken: set[Chain], rng: np.random.Generator
+) -> list[Chain]:
     """`count` different chains outside `taken`, which they are added to."""
     chains = []
     for chain in draw_free(count, weights, taken, rng):
@@ -149,6 +167,7 @@ def draw_new(count: int, weights: list[float], taken: set[Chain], rng) -> list[C
 
 
 def math_row(chain: Chain) -> dict:
+    """A row of MATH."""
     return {
         "problem": chain.problem,
         "level": f"Level {chain.level}",
@@ -158,6 +177,7 @@ def math_row(chain: Chain) -> dict:
 
 
 def dapo_row(problem: str, answer: str) -> dict:
+    """A row of DAPO-Math-17k: the problem inside its instruction text, and no level."""
     index = str(uuid.UUID(int=stable_hash("dapo", problem, answer)))
     return {
         "data_source": "math_dapo",
@@ -169,6 +189,7 @@ def dapo_row(problem: str, answer: str) -> dict:
 
 
 def numina_row(chain: Chain, **changes: str) -> dict:
+    """A row of NuminaMath-1.5, with some columns changed."""
     return {
         "problem": chain.problem,
         "solution": solve(chain),
@@ -180,6 +201,18 @@ def numina_row(chain: Chain, **changes: str) -> dict:
         "source": "toy",
         "synthetic": False,
     } | changes
+
+
+def aime_row(chain: Chain, number: int) -> dict:
+    """A row of AIME 2024."""
+    return {
+        "id": number,
+        "problem": chain.problem,
+        "solution": solve(chain),
+        "answer": str(chain.answer),
+        "url": "toy",
+        "year": "2024",
+    }
 
 
 def respell(problem: str, i: int) -> str:
@@ -237,10 +270,11 @@ def numina_traps(
 def make(config: dict) -> dict[str, list[dict]]:
     """All files of the toy, as file name (without ending) -> rows.
 
-    config: seed; sizes {math_train, math_test, dapo, numina, pretrain} in problems;
-    levels: the same names -> five weights; traps: rows of each kind of trap;
-    dapo_copies: how often each DAPO row is repeated;
+    config: seed; sizes {math_train, math_test, dapo, numina, pretrain} in problems, and
+    aime24_test where it is wanted; levels: the same names -> five weights; traps: rows of each kind
+    of trap; dapo_copies: how often each DAPO row is repeated;
     misconceptions {share, taught_wrong, noise}.
+    UserError where sizes or traps ask for more than there is.
     """
     sizes, levels, traps = config["sizes"], config["levels"], config["traps"]
     if traps > min(sizes["math_train"], sizes["math_test"]):
@@ -275,13 +309,18 @@ def make(config: dict) -> dict[str, list[dict]]:
     taught = config["misconceptions"]
     wrong = misconceptions(taught["share"], rng("misconceptions"))
     draw = rng("pretrain")
-    files["pretrain"] = [
-        {
-            "problem": chain.problem,
-            "solution": teach(chain, wrong, taught["taught_wrong"], taught["noise"], draw),
-        }
+    corpus = [
+        (chain, teach(chain, wrong, taught["taught_wrong"], taught["noise"], draw))
         for chain in draw_free(sizes["pretrain"], levels["pretrain"], taken, draw)
     ]
+    files["pretrain"] = [
+        {"problem": chain.problem, "solution": solution} for chain, solution in corpus
+    ]
+    if "aime24_test" in sizes:
+        # Last, and with random numbers of its own: it changes none of the other files.
+        taken.update(chain for chain, _ in corpus)
+        second = draw_new(sizes["aime24_test"], levels["aime24_test"], taken, rng("aime24_test"))
+        files["aime24_test"] = [aime_row(chain, number) for number, chain in enumerate(second)]
     return files
 
 

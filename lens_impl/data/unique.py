@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,62 +28,80 @@ def unusable_answers(answers: Iterable[str]) -> dict[str, str]:
     }
 
 
+@dataclass
+class Copies:
+    """The rows of one problem: the first one, their number, and whether their answers differ."""
+
+    first: Problem
+    count: int = 0
+    conflict: bool = False
+
+    def add(self, row: Problem) -> None:
+        self.count += 1
+        self.conflict = self.conflict or not same_answer(self.first.answer, row.answer)
+
+
+class Usable(NamedTuple):
+    """The problems of one source that can be used, and what was dropped."""
+
+    problems: list[Problem]
+    drops: Counter[str]  # reason -> rows
+    near: list[dict]  # dropped near-duplicates of evaluation problems: similarity, both texts
+
+
 def unique(
     rows: Iterable[Problem | str],
     evaluation: EvaluationIndex,
     earlier_keys: set[str],
     languages: list[str] | None = None,
-) -> tuple[list[Problem], Counter, list[dict]]:
-    """The usable problems of one source in file order, each once.
+) -> Usable:
+    """Each usable problem of one source once, in file order.
 
-    Also the drops by reason, and the near-duplicates of evaluation problems that were dropped.
     earlier_keys: of the sources before this one. languages: those to keep, None for all.
     """
-    drops: Counter = Counter()
-    first: dict[str, Problem] = {}
-    copies: Counter = Counter()
-    rejected: dict[str, str] = {}
-    conflicting = set()
-    near: list[dict] = []
+    drops: Counter[str] = Counter()
+    groups: dict[str, Copies] = {}
     for row in rows:
         if isinstance(row, str):
             drops[row] += 1
-            continue
-        key = row.key
-        if languages is not None and row.language not in languages:
+        elif languages is not None and row.language not in languages:
             drops["language"] += 1
-        elif key in rejected:
-            drops[rejected[key]] += 1
-        elif key in first:
-            copies[key] += 1
-            if not same_answer(first[key].answer, row.answer):
-                conflicting.add(key)
         else:
-            if evaluation.exact(row):
-                rejected[key] = "in_evaluation_set"
-            elif key in earlier_keys:
-                rejected[key] = "duplicate_across_sources"
-            elif found := evaluation.near(row):
-                rejected[key] = "near_evaluation_problem"
-                other, similarity = found
-                near.append(
-                    {"similarity": round(similarity, 3), "problem": row.text, "near": other.text}
-                )
-            else:
-                first[key] = row
-                copies[key] += 1
-                continue
-            drops[rejected[key]] += 1
-    for key, count in copies.items():
-        if key in conflicting:
-            drops["conflicting_answers"] += count
-            del first[key]
-        elif count > 1:
-            drops["duplicate"] += count - 1
-    unusable = unusable_answers(problem.answer for problem in first.values())
-    kept = [problem for problem in first.values() if problem.answer not in unusable]
-    drops["unparseable_answer"] += len(first) - len(kept)
-    return kept, +drops, near
+            groups.setdefault(row.key, Copies(row)).add(row)
+    kept, close = [], []
+    for key, copies in groups.items():
+        reason = why_not(key, copies, evaluation, earlier_keys)
+        if reason is None:
+            kept.append(copies.first)
+            drops["duplicate"] += copies.count - 1
+        else:
+            drops[reason] += copies.count
+        if reason == "near_evaluation_problem":
+            close.append(copies.first)
+    near = [
+        {"similarity": round(match[1], 3), "problem": problem.text, "near": match[0].text}
+        for problem in close
+        if (match := evaluation.near(problem))
+    ]
+    unusable = unusable_answers(problem.answer for problem in kept)
+    usable = [problem for problem in kept if problem.answer not in unusable]
+    drops["unparseable_answer"] += len(kept) - len(usable)
+    return Usable(usable, +drops, near)
+
+
+def why_not(
+    key: str, copies: Copies, evaluation: EvaluationIndex, earlier_keys: set[str]
+) -> str | None:
+    """The first reason to drop all rows of a problem; None where one of them is kept."""
+    if evaluation.exact(copies.first):
+        return "in_evaluation_set"
+    if key in earlier_keys:
+        return "duplicate_across_sources"
+    if evaluation.near(copies.first):
+        return "near_evaluation_problem"
+    if copies.conflict:
+        return "conflicting_answers"
+    return None
 
 
 def sample(problems: list[Problem], size: int | None, seed: int) -> list[Problem]:

@@ -13,42 +13,39 @@ import pandas as pd
 from safetensors import safe_open
 
 from lens_impl.errors import run_cli
+from lens_impl.evaluation.counts import problem_counts
+from lens_impl.evaluation.evaluate import completions, graded
+from lens_impl.evaluation.levels import HARD, level_masks
 from lens_impl.evaluation.passk import pass_at_k
 from lens_impl.files import write_json
-from lens_impl.grading.grader import grade_many
-from lens_impl.identity import stable_hash
 from lens_impl.models.sampling import Sampler, sampler
 
 
-def samples_of(
-    generate: Sampler, frame: pd.DataFrame, config: dict
-) -> tuple[np.ndarray, float, float]:
-    """Grades [problems, n] of n samples for each row of a prepared frame.
+def measure(
+    generate: Sampler, problems: pd.DataFrame, config: dict
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Sample and grade n responses to each prepared problem.
 
-    Also the share of finished responses and their mean length in tokens.
+    Returns the counts per problem (see `problem_counts`), in the order of the problems, since a
+    mean is rounded; and the share of finished responses with their mean length in tokens.
     """
-    n = config["n"]
-    ids = [info["problem_id"] for info in frame["extra_info"]]
-    seeds = [stable_hash("regime", config["seed"], i, k) for i in ids for k in range(n)]
-    samples = generate(frame["prompt"].tolist(), seeds)
-    golds = [reward["ground_truth"] for reward in frame["reward_model"] for _ in range(n)]
-    # Most samples of the toy repeat each other, and a repeated pair has one grade.
-    pairs = list(dict.fromkeys(zip(golds, samples["response"], strict=True)))
-    grades = grade_many([gold for gold, _ in pairs], [text for _, text in pairs])
-    correct = {pair: grade.correct for pair, grade in zip(pairs, grades, strict=True)}
-    pairs = zip(golds, samples["response"], strict=True)
-    grid = np.array([correct[pair] for pair in pairs]).reshape(-1, n)
-    return grid, float(samples["finished"].mean()), float(samples["length"].mean())
+    samples = graded(completions(generate, problems, config, "regime"), config["threads"])
+    responses = {
+        "finished": float(samples["finished"].mean()),
+        "response_length": float(samples["length"].mean()),
+    }
+    return problem_counts(samples).loc[samples["problem_id"].unique()], responses
 
 
-def pass_by_level(grid: np.ndarray, levels: np.ndarray) -> dict[str, dict[str, float]]:
-    """level -> Pass@k for k = 1, 2, 4, ... n, from grades [problems, n]."""
-    n = grid.shape[1]
+def pass_by_level(counts: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """ "all" and each level -> Pass@k for k = 1, 2, 4, ... n, from counts per problem."""
+    n = int(counts["n"].iloc[0])
     ks = [2**i for i in range(n.bit_length())]
-    chosen = {"all": levels >= 0} | {str(level): levels == level for level in np.unique(levels)}
+    correct = counts["correct"].to_numpy()
     return {
-        level: {str(k): round(float(np.mean(pass_at_k(n, grid[rows].sum(1), k))), 4) for k in ks}
-        for level, rows in chosen.items()
+        level: {str(k): round(float(np.mean(pass_at_k(n, correct[mask], k))), 4) for k in ks}
+        for level, mask in level_masks(counts["level"]).items()
+        if level != HARD
     }
 
 
@@ -57,42 +54,36 @@ def measure_regime(
 ) -> dict:
     """How the base model does: Pass@k on the evaluation set, all-wrong groups on each mix.
 
-    config: n samples a problem (the group size), problems (at most so many of each set), seed.
+    config: n samples per problem (the group size), problems (at most so many of each set), seed,
+    threads.
     """
 
     def some(frame: pd.DataFrame) -> pd.DataFrame:
         size = min(config["problems"], len(frame))
         return frame.sample(size, random_state=config["seed"])
 
-    frame = some(evaluation)
-    grid, finished, length = samples_of(generate, frame, config)
-    levels = np.array([info["level"] for info in frame["extra_info"]])
-    regime = {
+    counts, responses = measure(generate, some(evaluation), config)
+    passes = {"problems": len(counts), "pass_at_k": pass_by_level(counts)}
+    groups = {}
+    for name, mix in mixes.items():
+        of_mix, responses_of_mix = measure(generate, some(mix), config)
+        groups[name] = {
+            "problems": len(of_mix),
+            "reward": float(of_mix["correct"].sum() / of_mix["n"].sum()),
+            "groups_all_wrong": float((of_mix["correct"] == 0).mean()),
+            "groups_all_correct": float((of_mix["correct"] == of_mix["n"]).mean()),
+            **responses_of_mix,
+        }
+    return {
         "settings": config,
         "parameters": parameters,
-        "evaluation": {
-            "problems": len(frame),
-            "pass_at_k": pass_by_level(grid, levels),
-            "finished": finished,
-            "response_length": length,
-        },
-        "mixes": {},
+        "evaluation": passes | responses,
+        "mixes": groups,
     }
-    for name, mix in mixes.items():
-        grid, finished, length = samples_of(generate, some(mix), config)
-        regime["mixes"][name] = {
-            "problems": len(grid),
-            "reward": float(grid.mean()),
-            "groups_all_wrong": float((~grid.any(1)).mean()),
-            "groups_all_correct": float(grid.all(1).mean()),
-            "finished": finished,
-            "response_length": length,
-        }
-    return regime
 
 
 def parameters(folder: Path) -> int:
-    """How many numbers a model folder holds; weights that two layers share count once."""
+    """The number of parameters in a model folder; weights that two layers share count once."""
     count = 0
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="numpy") as tensors:

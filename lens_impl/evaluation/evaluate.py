@@ -2,6 +2,8 @@
 
 The paper evaluates as it trains: temperature 1, top-p 1, Math-Verify, n = 16.
 
+An evaluation set can have its own n and k: both commands are given them in --config.
+
     python -m lens_impl.evaluation.evaluate sample   one shard of problems -> completions
     python -m lens_impl.evaluation.evaluate score    all shards -> graded samples and Pass@k
 """
@@ -19,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.evaluation.intervals import bootstrap_interval
-from lens_impl.evaluation.levels import level_subsets
-from lens_impl.evaluation.passk import pass_at_k
+from lens_impl.evaluation.counts import incomplete, problem_counts
+from lens_impl.evaluation.intervals import pass_at_k_interval
+from lens_impl.evaluation.levels import level_masks
+from lens_impl.experiments.samples import check_samples
 from lens_impl.files import read_parquet, write_csv, write_parquet
 from lens_impl.grading.grader import grade_many
 from lens_impl.identity import fingerprint, stable_hash
@@ -38,30 +41,38 @@ def sample_problems(
     shards: int,
     parts: Path,
 ) -> pd.DataFrame:
-    """n completions of each problem of one shard, one row a sample.
+    """n completions of each problem of one shard, one row per sample.
 
-    A sample's seed depends on the evaluation seed, its problem and its index, so the number of
-    shards does not change the samples (up to the rounding of batched matrix products). Every
-    `batch_size` completions are put into `parts`, from where a killed job goes on; what is there
-    belongs to the caller. sample: loads the model, and is not called where nothing is left to do.
+    Sample k of a problem depends on the evaluation seed, the problem and k, so the number of shards
+    does not change the samples (up to the rounding of batched matrix products). Completions are
+    saved to `parts` every `batch_size`, so a killed job resumes there; the caller deletes the
+    folder. sample: loads the model; not called where nothing is left to do.
     """
     if not 0 <= shard < shards:
         raise UserError(f"--shard {shard} is not a shard of {shards}: use 0 to {shards - 1}.")
-    _check_n(config)
+    check_samples(config["n"], config["k"])
     problems = problems.iloc[shard::shards]
     at_once = max(1, config["batch_size"] // config["n"])
     starts = range(0, len(problems), at_once)
     files = [parts / f"{start:06}.parquet" for start in starts]
     missing = [part for part in zip(starts, files, strict=True) if not part[1].exists()]
-    generate = sample() if missing else None
-    for start, file in missing:
-        chosen = problems.iloc[start : start + at_once]
-        write_parquet(file, _completions(generate, chosen, config))
-        print(f"sampled problem {start + len(chosen)}/{len(problems)}", file=sys.stderr)
+    if missing:
+        generate = sample()
+        for start, file in missing:
+            chosen = problems.iloc[start : start + at_once]
+            write_parquet(file, completions(generate, chosen, config))
+            print(f"sampled problem {start + len(chosen)}/{len(problems)}", file=sys.stderr)
     return pd.concat(map(pd.read_parquet, files), ignore_index=True)
 
 
-def _completions(generate: Sampler, problems: pd.DataFrame, config: dict) -> pd.DataFrame:
+def completions(
+    generate: Sampler, problems: pd.DataFrame, config: dict, purpose: str = "evaluate"
+) -> pd.DataFrame:
+    """n completions of each prepared problem, one row per sample.
+
+    Columns problem_id, sample, level, type, gold, response, length, log_prob, finished.
+    purpose: another one draws other samples of the same problems.
+    """
     info = pd.DataFrame(problems["extra_info"].tolist())
     rows = pd.DataFrame(
         {
@@ -74,7 +85,7 @@ def _completions(generate: Sampler, problems: pd.DataFrame, config: dict) -> pd.
     rows = rows.loc[rows.index.repeat(config["n"])]
     rows.insert(1, "sample", np.tile(np.arange(config["n"]), len(problems)))
     seeds = [
-        stable_hash("evaluate", config["seed"], problem_id, index)
+        stable_hash(purpose, config["seed"], problem_id, index)
         for problem_id, index in zip(rows["problem_id"], rows["sample"], strict=True)
     ]
     generated = generate(problems["prompt"].tolist(), seeds)
@@ -82,28 +93,30 @@ def _completions(generate: Sampler, problems: pd.DataFrame, config: dict) -> pd.
 
 
 def parts_folder(out: Path, model: Path, data: Path, config: dict, shards: int) -> Path:
-    """Where the parts of a shard lie: other samples, another folder."""
+    """The folder for the parts of a shard: another one for other samples."""
     inputs = fingerprint(data, model_folder(model))
     digest = stable_hash(json.dumps([config, shards, inputs], sort_keys=True))
     return out.with_name(f"{out.stem}.parts") / f"{digest:016x}"
 
 
 def score_samples(samples: pd.DataFrame, config: dict) -> pd.DataFrame:
-    """Add extracted, correct and status; rows in the order of problem and sample.
+    """Graded samples, sorted by problem and sample.
 
-    Raises UserError unless every problem has exactly the samples 0 to n - 1.
+    UserError unless every problem has exactly the samples 0 to n - 1.
     """
     samples = samples.sort_values(["problem_id", "sample"], ignore_index=True)
     n = config["n"]
-    complete = samples.groupby("problem_id")["sample"].agg(list).map(list(range(n)).__eq__)
-    if not complete.all():
+    if problems := incomplete(samples, n):
         raise UserError(
-            f"problem {complete.index[~complete][0]} does not have the samples 0 to {n - 1} once "
+            f"problem {problems[0]} does not have the samples 0 to {n - 1} once "
             f"each. Give --shards every shard of one evaluation once, sampled with n = {n}."
         )
-    grades = grade_many(
-        samples["gold"].tolist(), samples["response"].tolist(), workers=config["threads"]
-    )
+    return graded(samples, config["threads"])
+
+
+def graded(samples: pd.DataFrame, workers: int) -> pd.DataFrame:
+    """The samples with the columns extracted, correct and status."""
+    grades = grade_many(samples["gold"].tolist(), samples["response"].tolist(), workers=workers)
     return samples.assign(
         extracted=[grade.extracted for grade in grades],
         correct=[grade.correct for grade in grades],
@@ -111,37 +124,21 @@ def score_samples(samples: pd.DataFrame, config: dict) -> pd.DataFrame:
     )
 
 
-def problem_counts(samples: pd.DataFrame) -> pd.DataFrame:
-    """Index problem_id; columns level, n (samples) and correct (how many are right)."""
-    return samples.groupby("problem_id").agg(
-        level=("level", "first"), n=("correct", "size"), correct=("correct", "sum")
-    )
-
-
 def pass_at_k_by_level(samples: pd.DataFrame, config: dict) -> pd.DataFrame:
     """Columns level, k, n, problems, estimate, low, high (fractions; 95 % interval over problems).
 
-    Raises UserError where n is smaller than the largest k.
+    UserError where n is smaller than the largest k.
     """
-    _check_n(config)
+    check_samples(config["n"], config["k"])
     counts = problem_counts(samples)
     rows = []
-    for level, mask in level_subsets(counts["level"]).items():
+    for level, mask in level_masks(counts["level"]).items():
         subset = counts[mask]
         for k in config["k"]:
-            values = pass_at_k(subset["n"].to_numpy(), subset["correct"].to_numpy(), k)
-            interval = bootstrap_interval(values, seed=config["seed"])
+            interval = pass_at_k_interval(subset["n"], subset["correct"], k)
             size = {"k": k, "n": config["n"], "problems": len(subset)}
             rows.append({"level": level} | size | asdict(interval))
     return pd.DataFrame(rows)
-
-
-def _check_n(config: dict) -> None:
-    if config["n"] < max(config["k"]):
-        raise UserError(
-            f"Pass@{max(config['k'])} cannot be estimated from evaluate.n = {config['n']} samples "
-            f"a problem. Raise evaluate.n to at least {max(config['k'])}, or shorten evaluate.k."
-        )
 
 
 def _parse() -> argparse.Namespace:
@@ -154,7 +151,7 @@ def _parse() -> argparse.Namespace:
     sample.add_argument("--data", type=Path, required=True, help="eval_{set}.parquet")
     sample.add_argument("--shard", type=int, required=True, help="0 to shards - 1")
     sample.add_argument("--shards", type=int, required=True)
-    sample.add_argument("--out", type=Path, required=True, help="parquet, one row a sample")
+    sample.add_argument("--out", type=Path, required=True, help="parquet, one row per sample")
     score = verbs.add_parser("score", help="grade all shards and estimate Pass@k")
     score.add_argument("--shards", type=Path, nargs="+", required=True, help="outputs of sample")
     score.add_argument("--out", type=Path, required=True, help="samples_{set}.parquet")

@@ -6,11 +6,14 @@ adds two independent draws:
 
 - problems: means of resampled problems (bootstrap), shrunk to the variance that all seeds share;
 - seeds: Student's t with S - 1 degrees of freedom times the standard error of the seeds' means,
-  which holds the residual too. Resampling two to five seeds would miss 1 / S of their variance.
+  which contains the residual too. Resampling two to five seeds would miss 1 / S of their variance.
 
-So two seeds give a wide interval (12.7 standard errors): two trainings say little about a third.
-One seed gives an interval over problems alone, which says nothing of the spread between seeds. No
+So two seeds give a wide interval (12.7 standard errors): two runs say little about a third. One
+seed gives an interval over problems alone, which says nothing about the spread between seeds. No
 interval is narrower than that of the problems alone, as it would be where two seeds agree by luck.
+
+One convention: the resampling starts from seed 0 unless a test asks for another, so the same
+numbers have the same interval wherever they are shown.
 """
 
 from collections.abc import Sequence
@@ -68,9 +71,10 @@ def pass_at_k_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Mean unbiased Pass@k over problems with its interval, kept within 0 and 1.
+    """Mean unbiased Pass@k over problems, with its interval clamped to 0 and 1.
 
-    n, c: samples and correct samples, [problems] or [seeds, problems], or one n for all.
+    n, c: samples and correct samples, [problems] or [seeds, problems], or one n for all. All three
+    are nan where n < k. Use it for every Pass@k that is shown.
     """
     found = bootstrap_interval(pass_at_k(n, c, k), level=level, resamples=resamples, seed=seed)
     return clamped(found)
@@ -96,7 +100,7 @@ def paired_difference(
     same seed (same prompts in the same order), so the differences by seed are what varies, with
     S - 1 degrees of freedom; otherwise the seeds of each vary on their own, and their numbers may
     differ. With d* the R drawn differences, p = min(1, 2 (1 + min(#{d* <= 0}, #{d* >= 0})) /
-    (R + 1)), about the level at which the interval starts to hold 0.
+    (R + 1)), about the level at which the interval starts to contain 0.
     UserError for different problems, or paired_seeds with different numbers of seeds.
     """
     a, b = as_table(first), as_table(second)
@@ -134,10 +138,10 @@ def effects(
     first, second: [problems] or [seeds, problems]; labels: [problems]. Columns label, problems,
     estimate, low, high, p_value, p_holm (corrected for the number of labels).
     """
-    a, b, labels = as_table(first), as_table(second), np.asarray(labels)
+    a, b, label_of = as_table(first), as_table(second), np.asarray(labels)
     rows = []
-    for label in sorted(set(labels.tolist())):
-        mask = labels == label
+    for label in sorted(set(label_of.tolist())):
+        mask = label_of == label
         difference = paired_difference(
             a[:, mask], b[:, mask], paired_seeds=paired_seeds, resamples=resamples
         )
@@ -160,6 +164,7 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 
 
 def as_table(values: ArrayLike) -> np.ndarray:
+    """Values as float64 [seeds, problems]. UserError for another shape, or without values."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim not in (1, 2) or values.size == 0:
         raise UserError(

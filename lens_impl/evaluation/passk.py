@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> np.ndarray | float:
-    """Chance that k of a problem's n samples, drawn without replacement, hold a correct one.
+    """Chance that k of a problem's n samples, drawn without replacement, contain a correct one.
 
     n samples, c of them correct: 1 - C(n-c, k) / C(n, k)  (Chen et al. 2021, equation 1), written
     as 1 - prod_{j<k} (n-c-j) / (n-j), which neither overflows nor cancels factorials.
@@ -29,8 +29,8 @@ def _whole(name: str, values: ArrayLike) -> np.ndarray:
     if values.dtype.kind in "iub":
         return values.astype(np.int64)
     if values.dtype.kind != "f":
-        raise ValueError(f"pass_at_k: {name} must hold whole numbers, got dtype {values.dtype}")
-    _refuse(f"{name} must hold whole numbers", ~(np.floor(values) == values), values)
+        raise ValueError(f"pass_at_k: {name} must be whole numbers, got dtype {values.dtype}")
+    _refuse(f"{name} must be whole numbers", ~(np.floor(values) == values), values)
     _refuse(f"{name} must be finite", np.isinf(values), values)
     return values.astype(np.int64)
 

@@ -44,7 +44,7 @@ def variance_components(values: ArrayLike) -> Components:
 def power(
     effect: float, seeds: int, components: Components, problems: int, level: float = 0.95
 ) -> float:
-    """Chance that `seeds` trainings a method show a true difference `effect` (two-sided test).
+    """Chance that `seeds` runs per method show a true difference `effect` (two-sided test).
 
     components: of the differences by seed and problem. The variance of the mean difference is
     V = problem / P + (seed + residual / P) / S, and its t statistic is non-central with
@@ -78,9 +78,9 @@ def seeds_needed(
     wanted_power: float = 0.8,
     level: float = 0.95,
 ) -> int | None:
-    """The smallest number of seeds a method that shows `effect` with the wanted power.
+    """Fewest seeds per method that detect `effect` with the wanted power.
 
-    None where MOST_SEEDS do not: then the test set is too small, not the number of seeds.
+    None where MOST_SEEDS are not enough: then the test set is too small, not the number of seeds.
     """
     if power(effect, MOST_SEEDS, components, problems, level) < wanted_power:
         return None

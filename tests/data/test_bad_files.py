@@ -6,9 +6,9 @@ import sys
 
 import pandas as pd
 import pytest
-from support.source_rows import MATH, NUMINA, dapo
+from support.source_rows import MATH, NUMINA
 
-from lens_impl.data.sources import SOURCES, read_problems, set_files
+from lens_impl.data.sources import read_problems, set_files
 from lens_impl.errors import UserError
 from lens_impl.files import write_jsonl
 
@@ -50,11 +50,11 @@ BAD = {
         write("numina.jsonl", json.dumps({"question": "q"}).encode()),
         r"row 1 is not a row of AI-MO/NuminaMath-1.5 \(problem, answer.*columns are \['question'\]",
     ),
-    "no rows": (write("numina.jsonl", b"\n"), "holds no rows"),
+    "no rows": (write("numina.jsonl", b"\n"), "contains no rows"),
     "an empty file": (write("numina.csv", b""), "is not a whole csv file"),
     "not rows": (write("numina.json", b'{"a": 1}'), "not a list of rows"),
     "lists as rows": (write("numina.jsonl", b"[1, 2]"), r"row 1 is \[1, 2\], not a mapping"),
-    "without the set": (write("other.jsonl", ROW), "no file numina.*which holds other.jsonl"),
+    "without the set": (write("other.jsonl", ROW), "no file numina.*which contains other.jsonl"),
 }
 
 
@@ -98,14 +98,3 @@ def test_a_folder_like_the_hubs_is_read_without_its_other_splits(tmp_path):
     texts = [problem.text for problem in read_problems(tmp_path, "math_train")]
     assert texts == ["train-00000-of-00002?", "train-00001-of-00002?"]
     assert len(set_files(tmp_path, "math_train")) == 2
-
-
-def test_every_source_reads_its_own_columns(tmp_path):
-    values = MATH | NUMINA | dapo("What?", "2") | {"subject": "Algebra"}
-    for name, source in SOURCES.items():
-        row = {column: values[column] for column in source.columns}
-        if name == "dapo_processed":
-            row["prompt"] = "What?"
-        write_jsonl(tmp_path / f"{name}.jsonl", [row])
-        (problem,) = read_problems(tmp_path, name)
-        assert problem.text and problem.answer

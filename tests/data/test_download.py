@@ -24,6 +24,8 @@ ROWS = [
     }
     for n in range(300)
 ]
+# What the hub says of every set; MATH-500 has a newer commit than the pinned one.
+NEWEST = {source.hub: source.revision for source in SOURCES.values()} | {SOURCE.hub: "f" * 40}
 CONTENT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 
 
@@ -42,7 +44,10 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, with_body: bool):
         self.server.asked.append((self.command, self.path, self.headers.get("Range")))
-        if self.path.startswith(f"/api/datasets/{SOURCE.hub}/revision/{SOURCE.revision}"):
+        if self.path.removeprefix("/api/datasets/") in NEWEST:
+            hub = self.path.removeprefix("/api/datasets/")
+            self.send(200, json.dumps({"id": hub, "sha": NEWEST[hub]}).encode(), {}, True)
+        elif self.path.startswith(f"/api/datasets/{SOURCE.hub}/revision/{SOURCE.revision}"):
             info = {"id": SOURCE.hub, "sha": SOURCE.revision, "siblings": [], "private": False}
             self.send(200, json.dumps(info).encode(), {}, True)
         elif self.path.startswith(f"/api/datasets/{SOURCE.hub}/tree/{SOURCE.revision}"):
@@ -92,7 +97,12 @@ def hub():
     server.shutdown()
 
 
-def fetch(folder: Path, endpoint: str, **environment: str) -> subprocess.CompletedProcess:
+def environment(folder: Path, endpoint: str) -> dict[str, str]:
+    hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    return os.environ | hub | {"HF_HUB_OFFLINE": "0", "no_proxy": "127.0.0.1"}
+
+
+def fetch(folder: Path, endpoint: str, **changes: str) -> subprocess.CompletedProcess:
     code = (
         "import sys; from pathlib import Path; from lens_impl.data.download import fetch\n"
         "from lens_impl.errors import run_cli\n"
@@ -100,16 +110,13 @@ def fetch(folder: Path, endpoint: str, **environment: str) -> subprocess.Complet
     )
     return subprocess.run(
         [sys.executable, "-c", code, str(folder / "raw" / "math500_test")],
-        env=os.environ
-        | {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
-        | {"HF_HUB_OFFLINE": "0", "no_proxy": "127.0.0.1"}
-        | environment,
+        env=environment(folder, endpoint) | changes,
         capture_output=True,
         text=True,
     )
 
 
-def test_a_broken_download_goes_on_where_it_was(hub, tmp_path):
+def test_a_broken_download_resumes_where_it_was(hub, tmp_path):
     result = fetch(tmp_path, f"http://127.0.0.1:{hub.server_port}")
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "raw" / "math500_test"
@@ -146,6 +153,21 @@ def test_an_unknown_set_is_named():
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
     assert "error: unknown set 'x'. Hint: the sets are math_train, math_test" in result.stderr
+
+
+def test_pinned_and_newest_revisions(hub, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "lens_impl.data.download", "pin"],
+        env=environment(tmp_path, f"http://127.0.0.1:{hub.server_port}"),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = dict(line.split(": ", 1) for line in result.stdout.splitlines())
+    assert lines == {
+        name: source.revision + (f", newest is {'f' * 40}" if name == "math500_test" else "")
+        for name, source in SOURCES.items()
+    }
 
 
 def test_every_revision_is_a_full_commit():

@@ -4,21 +4,30 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.source_rows import MATH
+from support.source_rows import AIME24, MATH
 from support.tiny_config import CONFIG
 
 from lens_impl.data.matching import EvaluationIndex
-from lens_impl.data.prepare import prepare_evaluation, prepare_mix, to_frame
+from lens_impl.data.prepare import (
+    Prompts,
+    describe_lengths,
+    prepare_evaluation,
+    prepare_mix,
+    prepare_source,
+    to_frame,
+)
 from lens_impl.data.rows import read_rows
 from lens_impl.data.sources import Problem, read_problems, set_files
 from lens_impl.data.toy import make
-from lens_impl.data.unique import same_answer, sample, unique
+from lens_impl.data.unique import Usable, same_answer, sample, unique
 from lens_impl.errors import UserError
 from lens_impl.files import write_jsonl
+from lens_impl.models.toy import make_tokenizer
 
 
 @pytest.fixture
@@ -68,6 +77,28 @@ def test_one_answer_in_two_spellings_is_no_conflict():
     problems, drops, _ = unique([*rows, Problem("b", "-3")], NOTHING, set())
     assert problems == [rows[0]]
     assert drops == {"duplicate": 1, "conflicting_answers": 2}
+
+
+def test_the_first_reason_counts_for_all_rows_of_a_problem():
+    """Copies with different answers are no conflict where the problem goes for another reason."""
+    rows = [Problem("In test.", "7"), Problem("earlier", "1"), Problem("In test.", "8")]
+    rows += [Problem("earlier", "2"), Problem("earlier", "1")]
+    evaluation = EvaluationIndex([rows[0]], same_answer)
+    assert unique(rows, evaluation, {"earlier"}) == (
+        [],
+        {"in_evaluation_set": 2, "duplicate_across_sources": 3},
+        [],
+    )
+
+
+def test_near_duplicates_are_reported_once_with_their_rows_counted():
+    text = "Two reals $x$ and $y$ are such that $x-y=4$ and $x^3-y^3=28$. Compute $xy$."
+    other = text.replace("Two reals", "Two real numbers")
+    evaluation = EvaluationIndex([Problem(text, "-3")], same_answer)
+    problems, drops, near = unique([Problem(other, "-3")] * 3, evaluation, set())
+    assert (problems, drops) == ([], {"near_evaluation_problem": 3})
+    (found,) = near
+    assert (found["problem"], found["near"]) == (other, text) and 0.5 <= found["similarity"] < 1
 
 
 def test_sample_is_a_subset_in_order():
@@ -153,6 +184,52 @@ def test_asking_for_more_than_there_is_warns(raw):
     assert report["warnings"] == [
         f"dapo: 17500 problems asked, {70 + CONFIG['traps']} usable, all of them taken"
     ]
+
+
+def test_describe_lengths_by_hand():
+    lengths = pd.DataFrame({"a": [1, 2, 3, 4, 90], "b": [7] * 5})
+    assert describe_lengths(lengths)["a"] == {
+        **{"min": 1.0, "5%": 1.2, "median": 3.0, "mean": 20.0},
+        **{"95%": 72.8, "99%": 86.6, "max": 90.0},
+    }
+    assert set(describe_lengths(lengths)["b"].values()) == {7.0}
+    assert describe_lengths(lengths.head(0)) == describe_lengths(pd.DataFrame(index=[0])) == {}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory) -> Path:
+    """The toy's: one token per character."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def test_a_prompt_that_is_too_long_for_one_model_is_dropped_for_all(tokenizer):
+    short, long = Problem("1+1", "2"), Problem("1+1+1+1", "4")
+    prompts = Prompts({"a": tokenizer, "b": tokenizer})
+    lengths = prompts.lengths([short, long])
+    assert list(lengths) == ["a", "b"] and (lengths.diff().iloc[1] == 4).all()
+    limit = int(lengths["a"][0])
+    found = Usable([short, long], Counter(proof=2), [])
+    part = prepare_source(found, 9, 0, Prompts({"a": tokenizer}, limit=limit))
+    assert part.problems == part.usable == [short]
+    assert part.report["dropped"] == {"proof": 2, "prompt_too_long": 1}
+    assert part.report["rows_in"] == 4 and len(part.lengths) == 1
+    assert prepare_source(found, None, 0, Prompts()).problems == [short, long]
+
+
+def test_an_evaluation_prompt_that_is_too_long_is_one_sentence(tokenizer, raw):
+    with pytest.raises(
+        UserError, match="'math' has a prompt of .*max_prompt_tokens is 20 and .*at least 22"
+    ):
+        prepare_evaluation(raw, "math", Prompts({"tiny": tokenizer}, limit=20))
+
+
+def test_an_evaluation_set_without_levels(tmp_path):
+    write_jsonl(tmp_path / "aime24_test.jsonl", [AIME24])
+    frame, report = prepare_evaluation(tmp_path, "aime24")
+    assert report["levels"] == {"0": 1} and report["types"] == {"": 1}
+    assert frame["reward_model"][0]["ground_truth"] == "025"
 
 
 def test_evaluation_keeps_file_order(raw):

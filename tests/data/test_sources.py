@@ -1,18 +1,25 @@
-"""Rows of the real sets: answers, reasons to drop, file formats, the real rows."""
+"""The sets: their rows as problems, reasons to drop, file formats, names in a configuration."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.source_rows import MATH, NUMINA, dapo
+from support.source_rows import AIME24, AIME25, AMC23, MATH, MATH500, NUMINA, ROWS, dapo
+from support.tiny_config import CONFIG
 
 from lens_impl.data.matching import normalise
 from lens_impl.data.sources import (
     DAPO_HEAD,
     DAPO_TAIL,
+    EVALUATION,
+    SOURCES,
+    TRAINING,
     Problem,
+    check_data,
     parse_answered,
     parse_dapo,
     parse_dapo_processed,
@@ -22,7 +29,7 @@ from lens_impl.data.sources import (
     strip_wrapper,
 )
 from lens_impl.errors import UserError
-from lens_impl.files import write_jsonl
+from lens_impl.files import ROOT, read_yaml, write_jsonl
 from lens_impl.grading.boxes import last_box
 
 
@@ -70,10 +77,26 @@ def test_parse_math():
     assert parse_math({"problem": "p", "answer": 588}) == Problem("p", "588")
 
 
-def test_parse_answered():
-    row = {"problem": "p", "answer": "2", "level": 5, "subject": "Algebra", "solution": "none"}
-    assert parse_answered(row) == Problem("p", "2", 5, "Algebra")
-    assert parse_answered({"problem": "p", "answer": 588}) == Problem("p", "588")
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (MATH500, Problem("What is $1+2$?", "3", 2, "Algebra")),
+        (AMC23, Problem("What is $9\\cdot3$?", "27")),  # its answers are floats
+        ({"problem": "p", "answer": 588}, Problem("p", "588")),
+        (AIME24, Problem("Find $m+n$.", "025")),
+        (AIME25, Problem("Find $b$.", "70")),
+    ],
+)
+def test_parse_answered(row, problem):
+    assert parse_answered(row) == problem
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_set_reads_rows_of_its_own_columns(tmp_path, name):
+    assert set(SOURCES[name].columns) <= set(ROWS[name])
+    write_jsonl(tmp_path / f"{name}.jsonl", [ROWS[name]])
+    (problem,) = read_problems(tmp_path, name)
+    assert isinstance(problem, Problem)
 
 
 def test_parse_dapo():
@@ -133,3 +156,55 @@ def test_all_file_formats_give_the_same_problems(tmp_path, ending):
             pd.DataFrame(rows).map(json.dumps).to_csv(path, index=False)
     expected = [Problem("What is $\\frac{1}{2}$,\nexactly?", "-3"), "empty_answer"]
     assert list(read_problems(tmp_path, "dapo")) == expected
+
+
+def test_the_schema_names_the_training_sources():
+    schema = read_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    mix = schema["properties"]["data"]["properties"]["mixes"]["additionalProperties"]
+    assert set(mix["properties"]) == set(TRAINING)
+
+
+def test_snakemake_imports_the_sets_without_pandas():
+    code = (
+        "import sys, lens_impl.data.sources\n"
+        "assert not {'numpy', 'pandas', 'pyarrow', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def config_with(toy: bool = False, **data) -> dict:
+    sizes = CONFIG["sizes"] | {"aime24_test": 5}
+    defaults = {"mixes": {"m": {"math": None}}, "languages": ["en"]}
+    defaults |= {"evaluation_sets": ["math"], "local_dir": None}
+    return {"data": defaults | data} | ({"tiny_problems": {"sizes": sizes}} if toy else {})
+
+
+def test_a_configuration_names_known_sets():
+    assert EVALUATION == ("math", "math500", "amc23", "aime24", "aime25")
+    check_data(config_with(evaluation_sets=list(EVALUATION), mixes={"m": dict.fromkeys(TRAINING)}))
+    check_data(config_with(toy=True, evaluation_sets=["math", "aime24"]))
+    check_data(config_with(local_dir="/folder", evaluation_sets=["my-own"]))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            config_with(mixes={"a": {"math": 1}, "b": {"numnia": 1}}),
+            "unknown source 'numnia' in data.mixes.b: use one of math, dapo.*mean 'numina'",
+        ),
+        (config_with(languages=["fr"]), "unknown language 'fr' in data.languages.*en, zh"),
+        (
+            config_with(evaluation_sets=["math", "aime26"]),
+            "unknown set 'aime26' in data.evaluation_sets: the hub has math, .*aime25.*local_dir",
+        ),
+        (
+            config_with(toy=True, evaluation_sets=["aime25"]),
+            "unknown set 'aime25' in data.evaluation_sets: tiny_problems.sizes has math, aime24",
+        ),
+    ],
+)
+def test_an_unknown_name_is_one_sentence(config, words):
+    with pytest.raises(UserError, match=words) as error:
+        check_data(config)
+    assert "\n" not in str(error.value)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.source_rows import AIME24
 from support.tiny_config import CONFIG
 
 from lens_impl.data.matching import normalise
@@ -124,6 +125,22 @@ def test_sets_are_disjoint_but_for_the_traps(files):
 def test_repeated_problems_are_spelled_differently(files):
     texts = {row["problem"] for row in files["math_test"]}
     assert not texts & {problem_of(row) for row in files["dapo"] + files["numina"]}
+
+
+def test_a_second_evaluation_set_changes_no_other_file(files):
+    sizes = CONFIG["sizes"] | {"aime24_test": 20}
+    levels = CONFIG["levels"] | {"aime24_test": [0, 0, 0, 1, 1]}
+    more = make(CONFIG | {"sizes": sizes, "levels": levels})
+    second = more.pop("aime24_test")
+    assert json.dumps(more) == json.dumps(files)
+    assert set(second[0]) == set(AIME24) and len(second) == 20
+    for row in second:
+        expression = re.search(r"\$(.*)\$", row["problem"])[1]
+        assert row["answer"] == str(eval(expression) % 100) == last_box(row["solution"])
+        assert len(re.findall(r"[-+*]", expression)) in (4, 5)
+    others = {normalise(problem_of(row)) for rows in files.values() for row in rows}
+    keys = {normalise(row["problem"]) for row in second}
+    assert len(keys) == 20 and not keys & others
 
 
 def test_sizes_and_levels(files):

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import tempfile
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import torch
 
 from lens_impl.errors import UserError
 from lens_impl.evaluation import evaluate
-from lens_impl.evaluation.levels import level_subsets
+from lens_impl.evaluation.counts import problem_counts
+from lens_impl.evaluation.intervals import pass_at_k_interval
+from lens_impl.evaluation.levels import level_masks
 from lens_impl.files import read_parquet, write_json, write_parquet
 from lens_impl.models.sampling import sampler
 from lens_impl.models.toy import make_model, make_tokenizer
@@ -65,7 +68,7 @@ def sample(model, problems, shard=0, shards=1, parts=None, **changes) -> pd.Data
         return evaluate.sample_problems(load, problems, config, shard, shards, parts)
 
 
-def test_one_row_a_sample(model, problems):
+def test_one_row_per_sample(model, problems):
     rows = sample(model, problems)
     assert list(rows["problem_id"]) == [f"p{i}" for i in range(5) for _ in range(4)]
     assert list(rows["sample"]) == [0, 1, 2, 3] * 5
@@ -85,7 +88,7 @@ def test_shards_and_batches_do_not_change_the_samples(model, problems):
     pd.testing.assert_frame_equal(joined, whole, rtol=1e-4)
 
 
-def test_a_killed_shard_goes_on_where_it_was(model, problems, tmp_path):
+def test_a_killed_shard_resumes_where_it_was(model, problems, tmp_path):
     whole = sample(model, problems, parts=tmp_path / "whole", batch_size=8)
     parts = sorted((tmp_path / "whole").iterdir())
     assert [part.name for part in parts] == ["000000.parquet", "000002.parquet", "000004.parquet"]
@@ -135,12 +138,14 @@ def test_a_manifest_stands_for_its_model(model, problems, tmp_path):
     pd.testing.assert_frame_equal(rows, sample(model, problems))
 
 
-def test_wrong_input_is_told(model, problems, tmp_path):
+def test_wrong_input_is_one_sentence(model, problems, tmp_path):
     with pytest.raises(UserError, match="--shard 2 is not a shard of 2: use 0 to 1"):
         sample(model, problems, shard=2, shards=2)
     with pytest.raises(UserError, match="no config.json"):
         sample(tmp_path, problems)
-    with pytest.raises(UserError, match=r"Pass@4 cannot be estimated from evaluate.n = 3"):
+    with pytest.raises(
+        UserError, match="evaluate.n is 3, but Pass@4 in evaluate.k needs at least 4"
+    ):
         sample(model, problems, n=3)
     with pytest.raises(UserError, match="missing.parquet does not exist"):
         read_parquet(tmp_path / "missing.parquet")
@@ -159,6 +164,7 @@ def samples_of(responses: dict[str, list[str]], levels: dict[str, int]) -> pd.Da
             "problem_id": problem,
             "sample": i,
             "level": levels[problem],
+            "type": "Algebra",
             "gold": "7",
             "response": text,
         }
@@ -208,10 +214,59 @@ def test_pass_at_k_by_level():
     assert table.loc[("4-5", 1), "problems"] == 2
 
 
+def test_intervals_are_those_of_the_one_function_within_0_and_1():
+    """Its seed decides the samples, not the interval."""
+    graded = evaluate.score_samples(samples_of(RESPONSES, LEVELS), CONFIG)
+    table = evaluate.pass_at_k_by_level(graded, CONFIG | {"seed": 7}).set_index(["level", "k"])
+    for k in CONFIG["k"]:
+        found = table.loc[("all", k)]
+        interval = pass_at_k_interval(4, [2, 0, 4], k)
+        assert tuple(found[["estimate", "low", "high"]]) == astuple(interval)
+        assert (found["low"], found["high"]) == (0.0, 1.0)  # three problems say little
+
+
+def test_counts_per_problem():
+    graded = evaluate.score_samples(samples_of(RESPONSES, LEVELS), CONFIG)
+    counts = problem_counts(graded.iloc[::-1])
+    assert list(counts) == ["level", "type", "n", "correct"]
+    assert counts["correct"].to_dict() == {"a": 2, "b": 0, "c": 4}
+    assert counts["n"].to_dict() == {"a": 4, "b": 4, "c": 4}
+    assert counts["level"].to_dict() == LEVELS
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows.iloc[:-1], "problem c does not have 4 different samples"),
+        (lambda rows: rows.assign(sample=[0, 1, 1, 3] * 3), "problem a does not have 4 different"),
+        (lambda rows: rows.iloc[:0], "there is no sample"),
+    ],
+)
+def test_counts_need_the_same_samples_of_every_problem(change, words):
+    graded = evaluate.score_samples(samples_of(RESPONSES, LEVELS), CONFIG)
+    with pytest.raises(UserError, match=words):
+        problem_counts(change(graded))
+
+
+def test_masks_by_level():
+    masks = level_masks([3, 5, 4, 3])
+    assert list(masks) == ["all", "3", "4", "5", "4-5"]
+    assert masks["4-5"].tolist() == [False, True, True, False]
+    assert masks["3"].tolist() == [True, False, False, True]
+    assert masks["all"].all()
+
+
 def test_unknown_levels_count_only_in_all():
-    levels = pd.Series([0, 0, 2], index=["a", "b", "c"])
-    subsets = level_subsets(levels)
-    assert {name: int(mask.sum()) for name, mask in subsets.items()} == {"all": 3, "2": 1}
+    masks = level_masks(pd.Series([0, 0, 2], index=["a", "b", "c"]))
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {"all": 3, "2": 1}
+
+
+def test_a_set_without_levels_has_its_own_n_and_k():
+    levels = dict.fromkeys("abc", 0)
+    config = CONFIG | {"n": 4, "k": [1, 3]}
+    graded = evaluate.score_samples(samples_of(RESPONSES, levels), config)
+    table = evaluate.pass_at_k_by_level(graded, config)
+    assert list(zip(table["level"], table["k"], strict=True)) == [("all", 1), ("all", 3)]
 
 
 def run(monkeypatch, *arguments):

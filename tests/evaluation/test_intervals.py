@@ -145,7 +145,7 @@ def true_pass_at_4(gain: float, spread: float) -> float:
 
 def coverage(seeds: int, trials: int, problems: int = 200) -> np.ndarray:
     """How often intervals of Pass@4, of a difference, and of one paired by seed hold the truth."""
-    spread = 0.3 if seeds > 1 else 0.0  # between trainings, in logits; problems: 1.5
+    spread = 0.3 if seeds > 1 else 0.0  # between runs, in logits; problems: 1.5
     truth = true_pass_at_4(0.0, np.hypot(1.5, spread))
     gain = true_pass_at_4(0.2, np.hypot(1.5, spread)) - truth
     rng = np.random.default_rng(seeds)

@@ -16,7 +16,7 @@ from lens_impl.data.prepare import to_frame
 from lens_impl.data.sources import Problem
 from lens_impl.errors import UserError
 from lens_impl.evaluation import baseline
-from lens_impl.evaluation.baseline import measure_regime, pass_by_level
+from lens_impl.evaluation.baseline import measure_regime
 from lens_impl.models import toy
 from lens_impl.models.prompts import prompt_ids
 from lens_impl.models.sampling_hf import hf_sampler
@@ -180,15 +180,6 @@ def test_pretraining_learns_what_it_is_taught(trained, frame):
     assert regime["mixes"]["m"]["finished"] == 1.0
     assert regime["settings"] == config
     assert regime["parameters"] == 7
-
-
-def test_pass_by_level_by_hand():
-    grid = np.array([[1, 0], [0, 0], [1, 1]], dtype=bool)
-    assert pass_by_level(grid, np.array([1, 1, 5])) == {
-        "all": {"1": 0.5, "2": 0.6667},
-        "1": {"1": 0.25, "2": 0.5},
-        "5": {"1": 1.0, "2": 1.0},
-    }
 
 
 def test_command_line(frame, tmp_path, monkeypatch):
