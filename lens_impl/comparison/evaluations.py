@@ -5,13 +5,15 @@ A run whose file is missing, damaged or does not fit the others is left out and 
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
+from lens_impl.evaluation.counts import problem_counts
 from lens_impl.experiments.runs import Run, base_name, grouped
 from lens_impl.results import Results
+
+COLUMNS = ["problem_id", "sample", "level", "type", "correct"]
 
 
 @dataclass
@@ -38,7 +40,7 @@ def read_evaluations(results: Results, ks: list[int]) -> Evaluations:
         for name in [base_name(model), *(run.name for run in members)]:
             path = results.samples_file(name)
             try:
-                counts[name] = _problem_counts(path)
+                counts[name] = problem_counts(pd.read_parquet(path, columns=COLUMNS))
             except (OSError, pa.ArrowException, ValueError) as error:
                 reason = " ".join(str(error).split())[:160]
                 if isinstance(error, FileNotFoundError):
@@ -48,28 +50,6 @@ def read_evaluations(results: Results, ks: list[int]) -> Evaluations:
     _check_n(found, ks)
     _check_commits(results, found)
     return found
-
-
-def _problem_counts(path: Path) -> pd.DataFrame:
-    """Index problem_id; ValueError unless every problem has the samples 0 to n - 1 once each."""
-    columns = ["problem_id", "sample", "level", "type", "correct"]
-    samples = pd.read_parquet(path, columns=columns)
-    if samples.empty:
-        raise ValueError(f"{path} has no samples")
-    by_problem = samples.groupby("problem_id")
-    counts = by_problem.agg(
-        level=("level", "first"),
-        type=("type", "first"),
-        n=("sample", "size"),
-        correct=("correct", "sum"),
-    )
-    n = int(counts["n"].mode().iloc[0])
-    whole = (by_problem["sample"].nunique() == n) & (counts["n"] == n)
-    if not whole.all():
-        raise ValueError(
-            f"problem {counts.index[~whole][0]} does not have {n} different samples as the others"
-        )
-    return counts
 
 
 def _same_problems(counts: dict[str, pd.DataFrame], found: Evaluations) -> dict[str, pd.DataFrame]:

@@ -24,11 +24,11 @@ from lens_impl.evaluation.intervals import (
     paired_difference,
     pass_at_k_interval,
 )
-from lens_impl.evaluation.levels import HARD_LEVELS
+from lens_impl.evaluation.levels import ALL, HARD, level_masks
 from lens_impl.evaluation.passk import pass_at_k
 from lens_impl.experiments.runs import base_name, grouped
 
-LEVELS = ("all", "4-5")
+SUBSETS = (ALL, HARD)  # the subsets of levels that the paper compares
 COLUMNS = ["model", "method", "versus", "level", "k", "estimate", "low", "high", "p_value"]
 COLUMNS += ["p_holm", "seed_low", "seed_high", "seeds", "problems", "n"]
 EFFECT_COLUMNS = ["mix", "model", "method", "versus", "k", "by", "label", "problems", "seeds"]
@@ -123,10 +123,9 @@ def _of(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.compress(mask, values, axis=1)
 
 
-def level_masks(problems: pd.DataFrame) -> dict[str, np.ndarray]:
+def subsets(problems: pd.DataFrame) -> dict[str, np.ndarray]:
     """Masks of all problems, and of those of Levels 4-5 where there are any."""
-    hard = problems["level"].isin(HARD_LEVELS).to_numpy()
-    return {"all": np.ones(len(problems), bool)} | ({"4-5": hard} if hard.any() else {})
+    return {name: mask for name, mask in level_masks(problems["level"]).items() if name in SUBSETS}
 
 
 def pass_at_k_rows(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
@@ -144,7 +143,7 @@ def pass_at_k_rows(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
     rows = []
     for found in passes(evaluations, ks):
         for ours in found.values():
-            for level, mask in level_masks(ours.problems).items():
+            for level, mask in subsets(ours.problems).items():
                 row = {"model": ours.model, "method": ours.method, "level": level, "k": ours.k}
                 row |= {"seeds": " ".join(ours.seeds), "problems": int(mask.sum())}
                 row["n"] = int(ours.n[-1, 0])
@@ -155,7 +154,7 @@ def pass_at_k_rows(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
                     gain = Gain(ours, found[BASELINE]).difference(mask)
                     rows.append(row | {"versus": BASELINE} | asdict(gain))
     models = [model for (model,) in grouped(evaluations.runs, "model")]
-    rows.sort(key=lambda row: (models.index(row["model"]), LEVELS.index(row["level"])))
+    rows.sort(key=lambda row: (models.index(row["model"]), SUBSETS.index(row["level"])))
     table = pd.DataFrame(rows, columns=COLUMNS)
     return with_holm(table, table["versus"] != "", ["model", "level"])
 
@@ -172,15 +171,13 @@ def read_rows(path: Path) -> pd.DataFrame:
 def level_curves(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
     """Pass@k of every method, for all problems and by level, as the figures draw it.
 
-    Columns mix, model, method, level ("all" or the level), k, estimate, low, high (fractions: mean
+    Columns mix, model, method, level (of `level_masks`), k, estimate, low, high (fractions: mean
     over seeds, 95 % interval over problems alone), problems, n.
     """
     rows = []
     for found in passes(evaluations, ks):
         for ours in found.values():
-            levels = ours.problems["level"]
-            masks = {str(level): (levels == level) for level in sorted(set(levels) - {0})}
-            for level, mask in {"all": levels >= 0, **masks}.items():
+            for level, mask in level_masks(ours.problems["level"]).items():
                 means = np.compress(mask, ours.values, axis=1).mean(0)
                 row: dict[str, object] = {"mix": ours.mix, "model": ours.model, "level": level}
                 row |= {"method": ours.method}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lens_impl.comparison.evaluations import Evaluations
-from lens_impl.comparison.gains import gains, level_masks, with_holm
+from lens_impl.comparison.gains import gains, subsets, with_holm
 from lens_impl.comparison.paper import lens_gains
 from lens_impl.evaluation.power import power, seeds_needed, variance_components
 
@@ -32,7 +32,7 @@ def seeds_rows(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
     rows = []
     for gain in gains(evaluations, ks):
         ours = gain.method
-        for level, mask in level_masks(ours.problems).items():
+        for level, mask in subsets(ours.problems).items():
             row: dict[str, object] = {"mix": ours.mix, "model": ours.model, "method": ours.method}
             row |= {"level": level, "k": ours.k, "seeds": " ".join(ours.seeds)} | vars(
                 gain.difference(mask)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lens_impl.comparison.paper import BASELINE, paper_gains, paper_numbers
+from lens_impl.evaluation.levels import ALL
 
 # The five verdicts, in the order of how much they say.
 CONTAINED = "same direction, holds the paper's"  # the interval contains the paper's difference
@@ -47,7 +48,7 @@ def verdict_rows(ours: pd.DataFrame, table: str) -> pd.DataFrame:
     names, published = paper_numbers()["models"], paper_gains(table)
     models = list(dict.fromkeys(ours["model"]))
     expected = pd.concat([_expected(published, m, names.get(m)) for m in models] + [_NO_ROWS])
-    gains = ours[(ours["versus"] == BASELINE) & (ours["level"] == "all")]
+    gains = ours[(ours["versus"] == BASELINE) & (ours["level"] == ALL)]
     columns = {"estimate": "gain", "low": "low", "high": "high"}
     points = 100 * gains[list(columns)].rename(columns=columns)
     found = gains[["model", "method", "k", "p_value", "p_holm"]].join(points)

@@ -4,6 +4,7 @@ import pandas as pd
 
 from lens_impl.comparison.evaluations import Evaluations, read_evaluations
 from lens_impl.comparison.gains import pass_at_k_rows
+from lens_impl.evaluation.levels import ALL
 from lens_impl.experiments.runs import grouped
 from lens_impl.report.names import TOY, method_name, warnings
 from lens_impl.report.page import Page
@@ -36,7 +37,7 @@ def _markdown(rows: pd.DataFrame, found: Evaluations, results: Results) -> str:
     parts += warnings(found)
     for (mix, model, level), part in rows.groupby(["mix", "model", "level"], sort=False):
         ks = list(dict.fromkeys(part["k"]))
-        levels = "" if level == "all" else f", Levels {level}"
+        levels = "" if level == ALL else f", Levels {level}"
         problems, n = part["problems"].iloc[0], part["n"].iloc[0]
         passes, gains = part[part["versus"] == ""], part[part["versus"] != ""]
         cells = [_cells(method_name(method), of, ks) for method, of in _by_method(passes)]

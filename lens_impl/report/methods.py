@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from lens_impl.evaluation.levels import ALL, HARD
 from lens_impl.report.names import method_name
 from lens_impl.report.page import Page
 from lens_impl.results import Results
@@ -27,7 +28,7 @@ def run_numbers(results: Results, name: str) -> dict[str, float]:
     ks = sorted(set(passes.index.get_level_values("k")))
     row = {
         f"{label}P@{k}": passes[level, k]
-        for level, label in (("all", ""), ("4-5", "L4-5 "))
+        for level, label in ((ALL, ""), (HARD, "L4-5 "))
         for k in (ks[0], ks[-1])
     }
     settings = results.config(name)["settings"]

@@ -14,6 +14,7 @@ from lens_impl.comparison.evaluations import Evaluations, read_evaluations
 from lens_impl.comparison.gains import pass_at_k_rows
 from lens_impl.comparison.paper import BASELINE, paper_numbers, paper_rows
 from lens_impl.comparison.verdicts import collapse_not_run, verdict_rows
+from lens_impl.evaluation.levels import ALL
 from lens_impl.report.names import TOY, method_name, warnings
 from lens_impl.report.page import Page
 from lens_impl.results import Results
@@ -58,7 +59,7 @@ def table_markdown(
     if results.toy:
         parts.append(f"**{TOY}**")
     parts += warnings(found)
-    ours = ours[ours["level"] == "all"]
+    ours = ours[ours["level"] == ALL]
     if ours.empty:
         parts.append(f"No run of this table is among the experiments of scale {results.scale}.")
     for model, rows in ours.groupby("model", sort=False):
@@ -86,7 +87,7 @@ def table_latex(ours: pd.DataFrame, verdicts: pd.DataFrame, table: str, results:
     entry, theirs = paper["tables"][table], paper_rows(table)
     toy = f" {TOY}" if results.toy else ""
     lines = [f"% {entry['title']}. Scale {results.scale}.{toy}", "% \\usepackage{booktabs}"]
-    ours = ours[(ours["level"] == "all") & (ours["versus"] == "")]
+    ours = ours[(ours["level"] == ALL) & (ours["versus"] == "")]
     rows = []
     for (model, method), row in ours.groupby(["model", "method"], sort=False):
         rows.append([model, method_name(method), "ours", *map(_percent, row.itertuples())])

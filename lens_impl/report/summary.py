@@ -13,6 +13,7 @@ from lens_impl.comparison.paper import paper_numbers
 from lens_impl.comparison.verdicts import collapse_not_run, verdict_rows
 from lens_impl.errors import run_cli
 from lens_impl.evaluation.evaluate import UNJUDGED
+from lens_impl.evaluation.levels import ALL, HARD
 from lens_impl.files import write_text
 from lens_impl.report.names import method_name
 from lens_impl.results import Results, add_arguments, from_arguments
@@ -94,8 +95,8 @@ def _runs(results: Results) -> list[str]:
     rows, ks = [], []
     for name in results.evaluated:
         passes = results.pass_at_k(name).set_index(["level", "k"])["estimate"]
-        ks = list(passes["all"].index)
-        chosen = [("all", ks[0]), ("all", ks[-1]), ("4-5", ks[0]), ("4-5", ks[-1])]
+        ks = list(passes[ALL].index)
+        chosen = [(ALL, ks[0]), (ALL, ks[-1]), (HARD, ks[0]), (HARD, ks[-1])]
         cells = [f"{100 * passes[key]:.1f}" if key in passes.index else "" for key in chosen]
         rows.append([name, *cells, _all_wrong_ends(results, name)])
     header = [f"P@{ks[0]}", f"P@{ks[-1]}", f"4-5 @{ks[0]}", f"@{ks[-1]}"]
@@ -114,7 +115,7 @@ def _pass_at_k(results: Results) -> str:
     ks = sorted({int(k) for table in passes.values() for k in table["k"]})
     rows = []
     for name, table in passes.items():
-        of_k = table[table["level"] == "all"].set_index("k")["estimate"]
+        of_k = table[table["level"] == ALL].set_index("k")["estimate"]
         rows.append([name, *(f"{100 * of_k[k]:.1f}" if k in of_k else "" for k in ks)])
     return grid(["run", *(f"P@{k}" for k in ks)], rows)
 

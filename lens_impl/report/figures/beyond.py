@@ -14,6 +14,7 @@ from lens_impl.comparison.evaluations import Evaluations, read_evaluations
 from lens_impl.comparison.gains import effect_rows, level_curves
 from lens_impl.comparison.paper import BASELINE, lens_gains, paper_numbers
 from lens_impl.errors import UserError
+from lens_impl.evaluation.levels import ALL, HARD
 from lens_impl.experiments.runs import Run, base_name, grouped
 from lens_impl.report.evaluation_sets import ks_of
 from lens_impl.report.figures.style import (
@@ -44,14 +45,14 @@ def pass_at_k_by_level(results: Results) -> Figure:
     ks = paper_numbers()["k"] if results.evaluation_set == "math" else ks_of(results)
     curves = level_curves(_whole(read_evaluations(results, ks)), ks)
     families = _families(results)
-    levels = sorted(set(curves["level"]) - {"all"}, key=int)
+    levels = sorted(set(curves["level"]) - {ALL, HARD}, key=int)
     figure, axes = panels(len(families), 1 + len(levels), (1.6, 2.1), 0.9, results)
     for row, ((mix, model), members) in zip(axes, families.items(), strict=False):
         family = curves[(curves["mix"] == mix) & (curves["model"] == model)]
-        for ax, level in zip(row, ["all", *levels], strict=True):
+        for ax, level in zip(row, [ALL, *levels], strict=True):
             _pass_at_k(ax, family[family["level"] == level], ks)
             ax.set_title(
-                ("all levels" if level == "all" else f"Level {level}")
+                ("all levels" if level == ALL else f"Level {level}")
                 + f"\n{count(_problems(family, level), 'problem')}",
                 fontsize=8,
             )
