@@ -29,7 +29,7 @@ IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 # One workflow at a time. flock, since Snakemake's own lock stays behind when a run is killed.
 LOCKED := $(IN_VENV) flock --close --nonblock --conflict-exit-code 75 results/.lock
-SNAKEMAKE := snakemake --profile workflow/profiles/local --config scale=$(SCALE)
+SNAKEMAKE := snakemake --config scale=$(SCALE)
 BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }

@@ -116,7 +116,7 @@ def copy_project(folder: Path, raw: Path) -> Path:
 
 def build(folder: Path, *targets: str) -> Path:
     """Real jobs of the data rules; the folder of their results."""
-    command = ["snakemake", "--profile", "workflow/profiles/local", "--cores", "2"]
+    command = ["snakemake", "--cores", "2"]
     command += ["--config", "scale=smoke", "--configfile", "mine.yaml"]
     command += ["--", *(f"results/smoke/data/{target}" for target in targets)]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

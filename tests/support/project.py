@@ -13,14 +13,14 @@ from lens_impl.files import ROOT
 class Project:
     """A copy of all that Snakemake reads, in a folder of its own."""
 
-    def __init__(self, folder: Path, profile: str = "workflow/profiles/local"):
-        self.folder, self.profile = folder, profile
+    def __init__(self, folder: Path, *options: str):
+        self.folder, self.options = folder, options
 
     def snakemake(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of one call."""
         path = f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
-        command = ["snakemake", "--profile", self.profile, *arguments]
+        command = ["snakemake", *self.options, *arguments]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -47,19 +47,21 @@ class Project:
         path.write_text(text.replace(old, new))
 
 
-def copy_project(folder: Path) -> Project:
+def copy_project(folder: Path, *options: str) -> Project:
+    """A copy whose `snakemake` calls all have these options."""
     for name in ("rules", "config", "workflow", "notebooks"):
         shutil.copytree(ROOT / name, folder / name)
     # Conda files stand in the job's record, and are not used.
     shutil.copytree(ROOT / "envs", folder / "envs")
     shutil.copy(ROOT / "Snakefile", folder)
-    shutil.copy(ROOT / "slurm", folder, follow_symlinks=False)
+    for link in ("profiles", "slurm"):
+        shutil.copy(ROOT / link, folder, follow_symlinks=False)
     (folder / "results").mkdir()
     fake = folder / "bin" / "python"
     fake.parent.mkdir()
     shutil.copy(ROOT / "tests" / "support" / "fake_python.sh", fake)
     fake.chmod(0o755)
-    return Project(folder)
+    return Project(folder, *options)
 
 
 def copy_tracked(folder: Path) -> None:
@@ -72,7 +74,7 @@ def copy_tracked(folder: Path) -> None:
         check=True,
     )
     for name in listed.stdout.splitlines():
-        # The profile `slurm` is a link to a folder.
+        # `profiles` and `slurm` are links to folders.
         if (ROOT / name).is_file() or (ROOT / name).is_symlink():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)

@@ -21,7 +21,7 @@ NAMES = {run.name for run in RUNS}
 
 
 def snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
+    command = [sys.executable, "-m", "snakemake"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         [*command, "--config", "scale=smoke", *arguments],
