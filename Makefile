@@ -53,7 +53,7 @@ rerun: venv
 
 # Only what the comparison needs; trainings that `make reproduce` has made are not made again.
 seeds: venv
-	@$(LOCKED) $(SNAKEMAKE) --configfile config/experiments/seeds.yaml --nolock --cores $(CORES) \
+	@$(LOCKED) $(SNAKEMAKE) --configfile config/experiments/many_seeds.yaml --nolock --cores $(CORES) \
 		-- $(RESULTS)/tables/seeds.md || $(BUSY)
 	@cp $(RESULTS)/tables/seeds.md docs/example/seeds.md
 	@cat docs/example/seeds.md
@@ -63,7 +63,7 @@ example: venv
 
 methods: venv
 	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) \
-		--configfile config/experiments/methods.yaml -- methods || $(BUSY)
+		--configfile config/experiments/every_method.yaml -- methods || $(BUSY)
 	@cat $(RESULTS)/tables/methods.md
 
 show:

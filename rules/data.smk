@@ -1,7 +1,7 @@
 """Data and base model.
 
-in:  config; data.local_dir, or the made problems, or the hub's data sets
-out: results/<scale>/data/raw/                     what was made or downloaded
+in:  config; data.local_dir, or the synthetic problems, or the hub's data sets
+out: results/<scale>/data/raw/                     synthetic or downloaded rows
      results/<scale>/data/{mix}.parquet            training prompts
      results/<scale>/data/{mix}.report.json        rows in, dropped by reason, rows out, hashes
      results/<scale>/data/{mix}.card.md            the same for people: the data card
@@ -11,13 +11,13 @@ out: results/<scale>/data/raw/                     what was made or downloaded
      results/<scale>/models/{model}/          Hugging Face folder of the base model
      results/<scale>/models/{model}.regime.json   what the base model can do
 
-One thread for the tiny model: a second makes it at most a third faster, and many times slower where
-the two wait for a processor that another program has.
+One thread for the toy's model: a second makes it at most a third faster, and many times slower where
+the two threads wait for a CPU that another program has.
 """
 
 
 rule make_tiny_problems:
-    """Make the toy's problems in the schemas of MATH, DAPO and NuminaMath, traps included."""
+    """Write the toy's problems in the schemas of MATH, DAPO and NuminaMath, traps included."""
     output:
         math_train="results/<scale>/data/raw/math_train.jsonl",
         math_test="results/<scale>/data/raw/math_test.jsonl",
@@ -30,7 +30,6 @@ rule make_tiny_problems:
         "results/<scale>/benchmarks/make_tiny_problems.tsv"
     conda:
         "../envs/core.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
@@ -47,7 +46,7 @@ rule make_tiny_problems:
 
 
 rule download_dataset:
-    """Fetch one data set from the hub at its pinned revision; goes on where it was stopped."""
+    """Fetch one data set from the hub at its pinned revision; resumes where it was stopped."""
     output:
         directory("results/<scale>/data/raw/{source}"),
     log:
@@ -58,7 +57,6 @@ rule download_dataset:
     localrule: True
     conda:
         "../envs/core.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=120,
@@ -74,8 +72,8 @@ rule download_dataset:
 rule mix_prompts:
     """Mix MATH with a second source: extract answers, filter, de-duplicate, decontaminate."""
     input:
-        raw=raw_files,
-        tokenizers=TOKENIZERS.values(),
+        raw=lambda wildcards: raw_files(config, mix=wildcards.mix),
+        tokenizers=tokenizers(config, MODELS).values(),
     output:
         prompts="results/<scale>/data/{mix}.parquet",
         report="results/<scale>/data/{mix}.report.json",
@@ -91,13 +89,13 @@ rule mix_prompts:
         "results/<scale>/benchmarks/mix_prompts/{mix}.tsv"
     conda:
         "../envs/train_cpu.yaml"
-    # The grader uses all cores, but the made problems are few: two mixes at once.
+    # The grader uses all cores, but the synthetic problems are few: two mixes at once.
     threads: 1 if "tiny_problems" in config else 2
     resources:
         mem_mb=8000,
         runtime=120,
     params:
-        raw=raw_folder,
+        raw=raw_folder(config),
         # Unsorted: the first source of the mix keeps a problem that several have.
         sizes=lambda wildcards: json.dumps(config["data"]["mixes"][wildcards.mix]),
         evaluation_sets=as_json(config["data"]["evaluation_sets"]),
@@ -105,7 +103,7 @@ rule mix_prompts:
         instruction=config["data"]["instruction"],
         seed=config["data"]["seed"],
         strict="--strict" if config["data"]["strict"] else "",
-        models=as_json(TOKENIZERS),
+        models=as_json(tokenizers(config, MODELS)),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
@@ -129,8 +127,8 @@ rule mix_prompts:
 rule prepare_evaluation:
     """Bring an evaluation set into the columns that verl reads, in file order."""
     input:
-        raw=raw_files,
-        tokenizers=TOKENIZERS.values(),
+        raw=lambda wildcards: raw_files(config, evaluation_set=wildcards.set),
+        tokenizers=tokenizers(config, MODELS).values(),
     output:
         problems="results/<scale>/data/eval_{set}.parquet",
         report="results/<scale>/data/eval_{set}.report.json",
@@ -140,14 +138,13 @@ rule prepare_evaluation:
         "results/<scale>/benchmarks/prepare_evaluation/{set}.tsv"
     conda:
         "../envs/train_cpu.yaml"
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        raw=raw_folder,
+        raw=raw_folder(config),
         instruction=config["data"]["instruction"],
-        models=as_json(TOKENIZERS),
+        models=as_json(tokenizers(config, MODELS)),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
@@ -164,7 +161,7 @@ rule prepare_evaluation:
 
 
 rule fetch_base_model:
-    """Link a model of the hub, downloaded where the workflow was started: nodes may be offline."""
+    """Link a model of the hub, downloaded where the workflow was started: nodes are often offline."""
     output:
         directory("results/<scale>/models/{model}"),
     log:
@@ -176,7 +173,6 @@ rule fetch_base_model:
     localrule: True
     conda:
         "../envs/core.yaml"
-    threads: 1
     params:
         repo=lambda wildcards: config["models"][wildcards.model]["repo"],
         revision=lambda wildcards: config["models"][wildcards.model]["revision"],
@@ -204,7 +200,6 @@ rule make_tokenizer:
         model=models_from(config, "pretrain"),
     conda:
         "../envs/train_cpu.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
@@ -228,11 +223,10 @@ rule pretrain_base_model:
         "results/<scale>/benchmarks/pretrain_base_model/{model}.tsv"
     wildcard_constraints:
         model=models_from(config, "pretrain"),
-    # All trainings wait for it.
+    # All training runs wait for it.
     priority: 1
     conda:
         "../envs/train_cpu.yaml"
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
@@ -253,7 +247,7 @@ rule measure_regime:
     """Measure a base model's Pass@1, Pass@16 and all-wrong groups before any training."""
     input:
         model="results/<scale>/models/{model}",
-        mixes=expand("results/<scale>/data/{mix}.parquet", mix=config["data"]["mixes"]),
+        mixes=expand("results/<scale>/data/{mix}.parquet", mix=MIXES),
         evaluation="results/<scale>/data/eval_math.parquet",
     output:
         "results/<scale>/models/{model}.regime.json",
@@ -262,7 +256,7 @@ rule measure_regime:
     benchmark:
         "results/<scale>/benchmarks/measure_regime/{model}.tsv"
     conda:
-        ENGINE
+        TRAIN_ENV
     threads: config["evaluate"]["threads"]
     resources:
         mem_mb=config["resources"]["sample"]["mem_mb"],
@@ -283,6 +277,6 @@ rule measure_regime:
 
 
 rule regimes:
-    """What every base model can do before any training."""
+    """What the base models can do before any training."""
     input:
-        expand("results/<scale>/models/{model}.regime.json", model=config["models"]),
+        expand("results/<scale>/models/{model}.regime.json", model=MODELS),

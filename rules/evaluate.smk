@@ -9,7 +9,7 @@ out: results/<scale>/runs/{run}/samples_{set}.parquet   one row a sample
 rule sample_completions:
     """Sample n completions of every problem of one shard."""
     input:
-        model=policy,
+        model=lambda wildcards: model_of(config, wildcards.run),
         problems="results/<scale>/data/eval_{set}.parquet",
     output:
         temp("results/<scale>/runs/{run}/shards/samples_{set}.{shard}.parquet"),
@@ -18,7 +18,7 @@ rule sample_completions:
     benchmark:
         "results/<scale>/benchmarks/sample_completions/{run}.{set}.{shard}.tsv"
     conda:
-        ENGINE
+        TRAIN_ENV
     threads: config["evaluate"]["threads"]
     resources:
         mem_mb=config["resources"]["sample"]["mem_mb"],

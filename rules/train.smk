@@ -1,16 +1,16 @@
-"""Trainings: one rule for every model, mix, method and seed.
+"""Training runs: one rule for every model, mix, method and seed.
 
 in:  results/<scale>/data/{mix}.parquet, results/<scale>/models/{model}/
 out: results/<scale>/runs/{model}_{mix}_{method}_s{seed}/
      config.json metrics.jsonl curves.parquet manifest.json
-Checkpoints are beside them in checkpoints/<hash>/ and are no output: Snakemake deletes the outputs
-of a job that fails, and a killed training is to go on where it was. Progress goes to the terminal
-and to the log.
+Checkpoints are next to them in checkpoints/<hash>/ and are no output: Snakemake deletes the outputs
+of a job that fails, and a killed run must resume where it was. Progress goes to the terminal and to
+the log.
 """
 
 
 rule train:
-    """Train a model on a mix of prompts by a method from a seed; goes on from its checkpoint."""
+    """Train a model on a mix of prompts by a method from a seed; resumes from its checkpoint."""
     input:
         prompts="results/<scale>/data/{mix}.parquet",
         validation="results/<scale>/data/eval_math.parquet",
@@ -28,19 +28,19 @@ rule train:
     # The longest jobs first: what follows from them fills the gaps.
     priority: 1
     conda:
-        ENGINE
+        TRAIN_ENV
     threads: config["train"]["threads"]
     resources:
         **training_resources(config),
         mem_mb=config["resources"]["train"]["mem_mb"],
         runtime=config["resources"]["train"]["runtime"],
     params:
-        settings=settings_of,
+        settings=lambda wildcards: as_json(training_settings(config, run_of(wildcards))),
         schedule=as_json(training_schedule(config)),
-        checkpoints=checkpoint_folder,
+        checkpoints=lambda wildcards: checkpoint_folder(config, run_of(wildcards)),
         run_dir=subpath(output.manifest, parent=True),
     shell:
-        # What ends a job on a cluster reaches every process of it: only the training may answer.
+        # A signal that ends a job on a cluster reaches all its processes: only the run may react.
         """
         trap '' TERM USR1
         python -m lens_impl.training.supervisor \
@@ -59,8 +59,6 @@ rule train:
 
 
 rule trainings:
-    """Every training of the experiments."""
+    """Every run of the experiments."""
     input:
-        expand(
-            "results/<scale>/runs/{run}/manifest.json", run=[run.name for run in RUNS]
-        ),
+        [f"results/<scale>/runs/{run.name}/manifest.json" for run in RUNS],

@@ -1,71 +1,136 @@
-"""What must hold between the keys of a configuration."""
+"""What must be true between the keys of a configuration; the schemas say what each key may be."""
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from lens_impl.errors import UserError, choice
 from lens_impl.experiments.sentences import check_schema
 
-MINIMUM_FREE_BYTES = 2 * 1024**3  # a tiny run leaves about 1 GB of checkpoints and results
+MINIMUM_FREE_BYTES = 2 * 1024**3  # a run of the tiny scale leaves about 1 GB
 
 
 def check(config: dict) -> None:
-    """Raise a UserError that names the first thing wrong with a configuration."""
+    """Raise a UserError with the first thing that is wrong with a configuration."""
     check_schema(config["methods"], "methods.schema.yaml", "config/methods.yaml: ")
     check_schema(config, "config.schema.yaml", "config: ")
+    for sentence in (sentence for rule in CHECKS for sentence in rule(config)):
+        raise UserError(sentence)
+
+
+def keep_needs_token_mean(config: dict) -> Iterator[str]:
+    """A method that drops responses divides by the tokens that are left."""
     for name, method in config["methods"].items():
         if method.get("keep", "all") != "all" and method.get("loss") != "token-mean":
-            raise UserError(
+            yield (
                 f"config/methods.yaml: {name}.keep is {method['keep']!r}, which needs "
                 "loss: token-mean. Hint: the other losses divide by the number of all responses."
             )
-    train, evaluate = config["train"], config["evaluate"]
-    if train["prompts_per_rollout"] % train["prompts_per_update"]:
-        raise UserError(
-            f"config: train.prompts_per_rollout is {train['prompts_per_rollout']}, but must be a "
-            f"multiple of train.prompts_per_update, which is {train['prompts_per_update']}. "
-            "Hint: change one of the two; their quotient is the number of updates a rollout batch."
+
+
+def whole_updates(config: dict) -> Iterator[str]:
+    """A rollout batch is split into updates of equal size."""
+    batch, update = (config["train"][f"prompts_per_{name}"] for name in ("rollout", "update"))
+    if batch % update:
+        yield (
+            f"config: train.prompts_per_rollout is {batch}, but must be a multiple of "
+            f"train.prompts_per_update, which is {update}. Hint: change one of the two; their "
+            "quotient is the number of updates per rollout batch."
         )
+
+
+def ranks_divide_updates(config: dict) -> Iterator[str]:
+    """Every process gets the same number of trajectories of an update."""
+    train = config["train"]
     ranks = train["nodes"] * train["gpus_per_node"]
-    if train["prompts_per_update"] * train["group_size"] % ranks:
-        raise UserError(
+    trajectories = train["prompts_per_update"] * train["group_size"]
+    if trajectories % ranks:
+        yield (
             f"config: train.nodes x train.gpus_per_node is {ranks}, but must divide the "
-            f"{train['prompts_per_update'] * train['group_size']} trajectories of an update. "
+            f"{trajectories} trajectories of an update. "
             "Hint: use fewer GPUs, or change train.prompts_per_update."
         )
-    if evaluate["n"] < max(evaluate["k"]):
-        raise UserError(
-            f"config: evaluate.n is {evaluate['n']}, but Pass@{max(evaluate['k'])} in evaluate.k "
-            f"needs at least {max(evaluate['k'])} samples. Hint: raise n or drop that k."
-        )
-    if train["device"] == "cpu" and train["engine"] == "vllm":
-        raise UserError(
+
+
+def enough_samples(config: dict) -> Iterator[str]:
+    """Pass@k cannot be estimated from fewer than k samples per problem."""
+    evaluate = config["evaluate"]
+    parts = {"evaluate": evaluate}
+    parts |= {f"evaluate.sets.{name}": evaluate | own for name, own in evaluate["sets"].items()}
+    for place, part in parts.items():
+        if part["n"] < max(part["k"]):
+            yield (
+                f"config: {place}.n is {part['n']}, but Pass@{max(part['k'])} in {place}.k "
+                f"needs at least {max(part['k'])} samples. Hint: raise n or drop that k."
+            )
+
+
+def settings_of_evaluated_sets(config: dict) -> Iterator[str]:
+    """Only sets that are evaluated have settings of their own."""
+    sets = config["data"]["evaluation_sets"]
+    for name in config["evaluate"]["sets"]:
+        if name not in sets:
+            yield (
+                f"config: evaluate.sets names {name!r}, but it must be a set of "
+                f"data.evaluation_sets: {choice(name, sets)}"
+            )
+
+
+def engine_fits_device(config: dict) -> Iterator[str]:
+    """vLLM samples on GPUs."""
+    if config["train"]["device"] == "cpu" and config["train"]["engine"] == "vllm":
+        yield (
             "config: train.engine is 'vllm', but train.device 'cpu' needs 'hf'. "
             "Hint: set train.engine to hf, or train.device to cuda."
         )
+
+
+def experiments_name_what_exists(config: dict) -> Iterator[str]:
+    """Models, mixes and methods of the experiments are defined."""
     known = {"model": config["models"], "mix": config["data"]["mixes"], "method": config["methods"]}
     for place, experiment in enumerate(config["experiments"]):
-        named = {**experiment, "method": experiment["methods"]}
-        for kind, names in known.items():
-            for value in named[kind] if kind == "method" else [named[kind]]:
-                if value not in names:
-                    raise UserError(
-                        f"config: experiments[{place}] names the {kind} {value!r}, "
-                        f"but it must be {choice(value, names)}"
-                    )
-    made = [name for name, model in config["models"].items() if model["source"] == "pretrain"]
-    if made and "tiny_problems" not in config:
-        raise UserError(
-            f"config: models.{made[0]}.source is 'pretrain', but there are no tiny_problems to "
-            "train it on. Hint: give tiny_problems, or take another source."
+        named = [("model", experiment["model"]), ("mix", experiment["mix"])]
+        named += [("method", method) for method in experiment["methods"]]
+        for kind, value in named:
+            if value not in known[kind]:
+                yield (
+                    f"config: experiments[{place}] names the {kind} {value!r}, "
+                    f"but it must be {choice(value, known[kind])}"
+                )
+
+
+def pretraining_has_problems(config: dict) -> Iterator[str]:
+    """A model from scratch learns from synthetic problems."""
+    for name, model in config["models"].items():
+        if model["source"] == "pretrain" and "tiny_problems" not in config:
+            yield (
+                f"config: models.{name}.source is 'pretrain', but there are no tiny_problems to "
+                "train it on. Hint: add the section tiny_problems, or choose another source."
+            )
+
+
+def local_folder_exists(config: dict) -> Iterator[str]:
+    """The user's own folder of data sets is there before any job needs it."""
+    folder = config["data"]["local_dir"]
+    if folder is not None and not Path(folder).is_dir():
+        yield (
+            f"config: data.local_dir is {folder!r}, but there is no such folder. Hint: give the "
+            "folder that contains the data sets, or null for the synthetic or downloaded ones."
         )
-    raw = config["data"]["local_dir"]
-    if raw is not None and not Path(raw).is_dir():
-        raise UserError(
-            f"config: data.local_dir is {raw!r}, but there is no such folder. "
-            "Hint: give the folder that holds the data sets, or null for the made ones."
-        )
+
+
+CHECKS = (
+    keep_needs_token_mean,
+    whole_updates,
+    ranks_divide_updates,
+    enough_samples,
+    settings_of_evaluated_sets,
+    engine_fits_device,
+    experiments_name_what_exists,
+    pretraining_has_problems,
+    local_folder_exists,
+)
 
 
 def check_results_folder(folder: Path | str = "results") -> None:
@@ -84,6 +149,6 @@ def check_results_folder(folder: Path | str = "results") -> None:
     if free < MINIMUM_FREE_BYTES:
         raise UserError(
             f"{folder.resolve()}: {free / 1024**3:.1f} GiB are free on its disk, "
-            f"but {MINIMUM_FREE_BYTES / 1024**3:.0f} GiB are needed. Hint: make room, "
+            f"but {MINIMUM_FREE_BYTES / 1024**3:.0f} GiB are needed. Hint: free some space, "
             "for instance by deleting results/*/runs/*/checkpoints of finished runs."
         )

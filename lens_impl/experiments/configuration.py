@@ -1,6 +1,7 @@
-"""Configuration: config/config.yaml with config/<scale>.yaml laid over it, and the methods.
+"""The configuration: config/config.yaml, with config/scales/<scale>.yaml laid over it, and the
+methods.
 
-Whatever is wrong with it is told as one UserError: what, the value, what is allowed, a hint.
+Wrong input ends with one UserError: what is wrong, the value, what is allowed, a hint.
 """
 
 from pathlib import Path
@@ -11,24 +12,29 @@ from lens_impl.files import read_yaml
 
 
 def scales(root: Path = Path()) -> list[str]:
-    """The scales that have an overlay in config/."""
-    others = {"config", "methods", "paper_numbers"}
-    return sorted(path.stem for path in (root / "config").glob("*.yaml") if path.stem not in others)
+    """Names of the files in config/scales/."""
+    return sorted(path.stem for path in (root / "config" / "scales").glob("*.yaml"))
 
 
-def overlay(scale: str, root: Path = Path()) -> str:
-    """Path of a scale's configuration file, relative to the project; UserError if there is none."""
+def scale_file(scale: str, root: Path = Path()) -> str:
+    """Path of a scale's file, relative to the project; UserError if there is none."""
     if scale not in scales(root):
         raise UserError(f"scale is {scale!r}, but must be {choice(scale, scales(root))}")
-    return f"config/{scale}.yaml"
+    return f"config/scales/{scale}.yaml"
+
+
+def all_methods(config: dict, root: Path = Path()) -> dict:
+    """The methods of config/methods.yaml, and over them those that the configuration adds."""
+    return {**read_yaml(root / "config" / "methods.yaml"), **config.get("methods", {})}
 
 
 def load(scale: str | None = None, root: Path = Path()) -> dict:
-    """The checked configuration of a scale (None: the one that config/config.yaml names)."""
-    config = read_yaml(root / "config" / "config.yaml")
-    config = _laid_over(config, read_yaml(root / overlay(scale or config["scale"], root)))
-    config["scale"] = scale or config["scale"]
-    config["methods"] = read_yaml(root / "config" / "methods.yaml")
+    """The checked configuration of a scale; None = the scale that config/config.yaml names."""
+    base = read_yaml(root / "config" / "config.yaml")
+    scale = scale or base["scale"]
+    over = read_yaml(root / scale_file(scale, root))
+    config = _laid_over(base, over) | {"scale": scale}
+    config["methods"] = all_methods(config, root)
     check(config)
     return config
 

@@ -1,4 +1,4 @@
-"""The runs that a configuration asks for."""
+"""The training runs that a configuration asks for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lens_impl.errors import UserError, choice
 
 @dataclass(frozen=True)
 class Run:
-    """One training: which model learns which mix of prompts by which method from which seed."""
+    """One training run: which model learns from which mix of prompts, by which method and seed."""
 
     model: str
     mix: str
@@ -20,6 +20,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Also the name of its folder under results/<scale>/runs/."""
         return f"{self.model}_{self.mix}_{self.method}_s{self.seed}"
 
     @staticmethod
@@ -33,25 +34,8 @@ class Run:
         return Run(parts[0], parts[1], parts[2], int(parts[3][1:]))
 
 
-def base_name(model: str) -> str:
-    """The run name under which the untrained model is evaluated."""
-    return f"{model}_base"
-
-
-def evaluated(trained: Sequence[Run]) -> list[str]:
-    """The names under which something is evaluated: base models of trainings, then these."""
-    bases = dict.fromkeys(base_name(run.model) for run in trained)
-    return [*bases, *(run.name for run in trained)]
-
-
-def models_from(config: dict, source: str) -> str:
-    """A pattern of the names of the models that have this source; without any, one of no name."""
-    names = [name for name, model in config["models"].items() if model["source"] == source]
-    return "|".join(names) or "(?!)"
-
-
 def planned_runs(config: dict) -> list[Run]:
-    """Every training that `experiments` asks for, each once, in that order."""
+    """Every run that `experiments` asks for, each once, in that order."""
     wanted = [
         Run(experiment["model"], experiment["mix"], method, seed)
         for experiment in config["experiments"]
@@ -62,11 +46,37 @@ def planned_runs(config: dict) -> list[Run]:
 
 
 def find(config: dict, name: str) -> Run:
-    """The training of that name; UserError if the experiments do not ask for it."""
+    """The run of that name; UserError if the experiments do not ask for it."""
     known = {run.name: run for run in planned_runs(config)}
     if name not in known:
         raise UserError(f"the run is {name!r}, but must be {choice(name, known)}")
     return known[name]
+
+
+def models_of(runs: Iterable[Run]) -> list[str]:
+    """The models that are trained, each once."""
+    return list(dict.fromkeys(run.model for run in runs))
+
+
+def mixes_of(runs: Iterable[Run]) -> list[str]:
+    """The mixes that are trained on, each once."""
+    return list(dict.fromkeys(run.mix for run in runs))
+
+
+def base_name(model: str) -> str:
+    """The name under which a model is evaluated before training."""
+    return f"{model}_base"
+
+
+def evaluated(runs: Sequence[Run]) -> list[str]:
+    """Every name under which something is evaluated: the base models, then the runs."""
+    return [*map(base_name, models_of(runs)), *(run.name for run in runs)]
+
+
+def models_from(config: dict, source: str) -> str:
+    """Regular expression for the models of one source; matches nothing if there are none."""
+    names = [name for name, model in config["models"].items() if model["source"] == source]
+    return "|".join(names) or "(?!)"
 
 
 def grouped(runs: Iterable[Run], *fields: str) -> dict[tuple, list[Run]]:

@@ -10,7 +10,15 @@ from lens_impl.experiments import checks
 from lens_impl.experiments.checks import check, check_results_folder
 from lens_impl.experiments.configuration import load, scales
 from lens_impl.experiments.runs import Run, find, planned_runs
-from lens_impl.experiments.settings import checkpoint_hash, training_schedule, training_settings
+from lens_impl.experiments.settings import (
+    checkpoint_hash,
+    evaluation_config,
+    gpus_of,
+    regime_config,
+    training_resources,
+    training_schedule,
+    training_settings,
+)
 from lens_impl.files import ROOT, read_yaml
 
 LENS = Run("tiny", "math-dapo", "lens", 1)
@@ -64,7 +72,7 @@ def test_every_advantage_is_a_method_and_is_compared():
     from lens_impl.advantages import METHODS
 
     config = load("tiny", ROOT)
-    overlay = read_yaml(ROOT / "config/experiments/methods.yaml")
+    overlay = read_yaml(ROOT / "config/experiments/every_method.yaml")
     check(config | overlay)
     compared = [run.method for run in planned_runs(config | overlay)]
     assert sorted(config["methods"][name]["advantage"] for name in compared) == sorted(METHODS)
@@ -118,8 +126,15 @@ def test_a_run_that_two_experiments_ask_for_is_there_once(config):
         ("methods.grpo_x", {"advantage": "grpo"}, "the name 'grpo_x'"),
         ("methods.grpo", {}, "'grpo.advantage' is missing"),
         ("evaluate.n", 8, "evaluate.n is 8, but Pass@16 in evaluate.k needs at least 16"),
+        ("evaluate.sets", {"math": {"n": 4}}, "evaluate.sets.math.n is 4, but Pass@16"),
+        ("evaluate.sets", {"math": {"k": [32]}}, "evaluate.sets.math.n is 16, but Pass@32"),
+        ("evaluate.sets", {"math": {}}, "evaluate.sets.math has 0 entries"),
+        ("evaluate.sets", {"math": {"shards": 2}}, "unknown key 'evaluate.sets.math.shards'"),
+        ("evaluate.sets", {"amc": {"n": 16}}, "evaluate.sets names 'amc', but it must be a set of"),
         ("evaluate.k", [], "evaluate.k has 0 entries, but must have at least 1"),
         ("evaluate.k", [1, 1], "must not name anything twice"),
+        ("train.nodes", 3, "train.nodes x train.gpus_per_node is 3, but must divide the 128"),
+        ("toy", "yes", "toy is 'yes', but must be true or false"),
         ("experiments.0.methods", ["grpo", "lense"], "experiments[0] names the method 'lense'"),
         ("experiments.0.methods", ["lense"], "Hint: did you mean 'lens'?"),
         ("experiments.1.mix", "math-numia", "experiments[1] names the mix 'math-numia'"),
@@ -198,6 +213,61 @@ def test_unknown_run_is_a_sentence_with_the_nearest_name(config):
         find(config, "tiny_math-dapo_len_s1")
 
 
+def test_every_check_accepts_every_scale():
+    for scale in scales(ROOT):
+        config = load(scale, ROOT)
+        assert [*(sentence for rule in checks.CHECKS for sentence in rule(config))] == []
+
+
+def test_a_check_yields_a_sentence_for_each_thing_that_is_wrong(config):
+    config = changed(config, "experiments.0.methods", ["grpo", "lense", "lns"])
+    config = changed(config, "experiments.1.mix", "dapo")
+    found = list(checks.experiments_name_what_exists(config))
+    assert [sentence.split("'")[1] for sentence in found] == ["lense", "lns", "dapo"]
+    assert not [*checks.whole_updates(config), *checks.enough_samples(config)]
+
+
+def test_only_the_toys_call_themselves_toys():
+    assert {scale for scale in scales(ROOT) if load(scale, ROOT)["toy"]} == {"smoke", "tiny"}
+
+
+def test_the_schema_names_the_sources_of_training():
+    from lens_impl.data.sources import TRAINING
+
+    data = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")["properties"]["data"]
+    mix = data["properties"]["mixes"]["additionalProperties"]
+    assert mix["properties"].keys() == TRAINING.keys()
+
+
+def test_an_evaluation_set_may_have_its_own_n_and_k(config):
+    config = changed(config, "evaluate.sets", {"aime24": {"n": 256, "k": [1, 256]}})
+    others = evaluation_config(config)
+    assert (others["n"], others["k"]) == (16, [1, 2, 4, 8, 16])
+    assert evaluation_config(config, "math") == others
+    assert evaluation_config(config, "aime24") == others | {"n": 256, "k": [1, 256]}
+
+
+def test_a_base_model_is_measured_in_groups_of_training(config):
+    config = changed(config, "train.group_size", 4)
+    measured = regime_config(config)
+    assert measured["n"] == 4 and "k" not in measured
+    assert measured["problems"] == config["evaluate"]["regime_problems"]
+
+
+def test_a_run_on_one_node_asks_for_its_gpus(config):
+    assert training_resources(config) == {"gpu": 0}
+    paper = load("paper", ROOT)
+    assert training_resources(paper) == {"gpu": gpus_of(paper, "train")} == {"gpu": 8}
+
+
+def test_a_run_on_several_nodes_asks_for_the_gpus_of_each():
+    paper = changed(load("paper", ROOT), "train.nodes", 2)
+    wanted = {"nodes": 2, "tasks": 2, "mpi": "srun", "tasks_per_gpu": 0, "gres": "gpu:8"}
+    assert training_resources(paper) == wanted
+    paper["train"]["device"] = "cpu"
+    assert training_resources(paper) == {key: wanted[key] for key in wanted if key != "gres"}
+
+
 def test_settings_are_everything_that_decides_a_trajectory(config):
     assert training_settings(config, LENS) == {
         "model": "tiny",
@@ -263,7 +333,7 @@ def test_results_folder_that_cannot_be_written_is_a_sentence(tmp_path):
 
 def test_full_disk_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "MINIMUM_FREE_BYTES", 2**80)
-    with pytest.raises(UserError, match="GiB are needed. Hint: make room"):
+    with pytest.raises(UserError, match="GiB are needed. Hint: free some space"):
         check_results_folder(tmp_path)
 
 

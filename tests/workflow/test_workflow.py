@@ -1,6 +1,7 @@
 """The workflow as real Snakemake processes; the work itself is replaced by a `python` that only
 makes the files it is asked for."""
 
+import os
 import re
 import shutil
 
@@ -54,10 +55,39 @@ def test_jobs_of_smoke(fresh):
 
 
 def test_jobs_of_the_comparison_of_all_methods(fresh):
-    methods = "config/experiments/methods.yaml"
+    methods = "config/experiments/every_method.yaml"
     jobs = fresh.planned("--configfile", methods, "--", "methods")
     assert jobs["train"] == jobs["score_completions"] == 12
     assert jobs["method_table"] == 1 and not jobs.keys() & (PAPER - {"all"})
+
+
+def test_plain_snakemake_uses_all_cores_of_the_machine(fresh):
+    status, output = fresh.snakemake("results/tiny/mlflow.init.json")
+    assert status == 0, output
+    cores = int(re.search(r"Provided cores: (\d+)", output).group(1))
+    assert cores == len(os.sched_getaffinity(0))
+
+
+MINE = "experiments: [{model: qwen-2-5-3b-base, mix: math-numina, methods: [grpo], seeds: [1]}]\n"
+
+
+def test_an_experiment_needs_only_its_own_models_and_data(fresh):
+    (fresh.folder / "mine.yaml").write_text(MINE)
+    mine = ("--config", "scale=paper", "--configfile", "mine.yaml")
+    jobs = fresh.planned(*mine)
+    # math_train, numina and math_test, without DAPO; Qwen without Llama.
+    assert jobs["download_dataset"] == 3
+    assert jobs["fetch_base_model"] == jobs["measure_regime"] == jobs["mix_prompts"] == 1
+    assert jobs["train"] == 1 and jobs["score_completions"] == 2
+
+
+def test_what_no_experiment_names_is_made_for_who_asks_for_it(fresh):
+    (fresh.folder / "mine.yaml").write_text(MINE)
+    mine = ("--config", "scale=paper", "--configfile", "mine.yaml", "--")
+    mix = fresh.planned(*mine, "results/paper/data/math-dapo.parquet")
+    assert mix == {"download_dataset": 3, "fetch_base_model": 1, "mix_prompts": 1}
+    model = fresh.planned(*mine, "results/paper/models/llama-3-1-8b-instruct")
+    assert model == {"fetch_base_model": 1}
 
 
 def test_second_run_has_nothing_to_do(finished):
@@ -68,7 +98,7 @@ def test_second_run_has_nothing_to_do(finished):
 
 
 def test_a_comment_in_a_configuration_file_runs_nothing_again(finished):
-    for name in ("config", "smoke", "methods"):
+    for name in ("config", "scales/smoke", "methods"):
         file = finished.folder / "config" / f"{name}.yaml"
         file.write_text("# a comment\n" + file.read_text())
     assert finished.planned() == {}
@@ -79,7 +109,9 @@ def test_another_mlflow_address_runs_nothing_again(finished):
 
 
 def test_a_new_seed_trains_that_seed_only(finished):
-    finished.edit("config/smoke.yaml", "[grpo, lens], seeds: [1]", "[grpo, lens], seeds: [1, 2]")
+    finished.edit(
+        "config/scales/smoke.yaml", "[grpo, lens], seeds: [1]", "[grpo, lens], seeds: [1, 2]"
+    )
     jobs = finished.planned()
     assert jobs["train"] == 2
     assert jobs["sample_completions"] == 4
@@ -164,7 +196,7 @@ def test_a_file_on_the_command_line_may_add_methods(fresh):
 
 
 def test_wrong_method_ends_with_its_sentence(fresh):
-    fresh.edit("config/tiny.yaml", "methods: [grpo, lens]", "methods: [grpo, lense]")
+    fresh.edit("config/scales/tiny.yaml", "methods: [grpo, lens]", "methods: [grpo, lense]")
     status, output = fresh.snakemake("--dry-run")
     assert status != 0
     assert "error: config: experiments[0] names the method 'lense'" in output

@@ -1,0 +1,33 @@
+"""Where the models, tokenizers and checkpoints of a configuration are, relative to the project."""
+
+from collections.abc import Iterable
+
+from lens_impl.experiments.runs import Run, base_name
+from lens_impl.experiments.settings import checkpoint_hash, training_settings
+
+
+def tokenizers(config: dict, models: Iterable[str]) -> dict[str, str]:
+    """Model -> folder with its tokenizer.
+
+    The tokenizer of a model that is pre-trained here exists before its weights, so that the
+    preparation of data need not wait for them.
+    """
+    folders = {"pretrain": "tokenizers", "hub": "models"}
+    return {
+        model: f"results/{config['scale']}/{folders[config['models'][model]['source']]}/{model}"
+        for model in models
+    }
+
+
+def model_of(config: dict, run: str) -> str:
+    """What is evaluated under a run's name: a base model's folder, or the manifest of a run."""
+    bases = {base_name(model): model for model in config["models"]}
+    if run in bases:
+        return f"results/{config['scale']}/models/{bases[run]}"
+    return f"results/{config['scale']}/runs/{run}/manifest.json"
+
+
+def checkpoint_folder(config: dict, run: Run) -> str:
+    """Where a run keeps the state from which it resumes: other settings, another folder."""
+    digest = checkpoint_hash(training_settings(config, run))
+    return f"results/{config['scale']}/runs/{run.name}/checkpoints/{digest}"
