@@ -30,6 +30,11 @@ def all_methods(config: dict, root: Path = Path()) -> dict:
 
 def load(scale: str | None = None, root: Path = Path()) -> dict:
     """The checked configuration of a scale; None = the scale that config/config.yaml names."""
+    if not (root / "config").is_dir():
+        raise UserError(
+            f"{root.resolve()} is not the project's folder: it has no config/. "
+            "Hint: cd into the clone of the project and run the command there."
+        )
     base = read_yaml(root / "config" / "config.yaml")
     scale = scale or base["scale"]
     over = read_yaml(root / scale_file(scale, root))

@@ -1,6 +1,7 @@
 """A schema error as one sentence: where, the value, what is allowed."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -11,10 +12,17 @@ from lens_impl.files import ROOT, read_yaml
 
 @cache
 def _validator(schema: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(read_yaml(ROOT / "workflow" / "schemas" / schema))
+    schemas = Path("workflow", "schemas")
+    # Next to the package in a clone; an installation elsewhere is used from the project's folder.
+    folder = ROOT / schemas if (ROOT / schemas).is_dir() else schemas
+    return jsonschema.Draft202012Validator(read_yaml(folder / schema))
 
 
 def check_schema(value: Any, schema: str, where: str) -> None:
+    """Raise the first error of a value against a file of workflow/schemas/, as a UserError.
+
+    where: what the sentence begins with.
+    """
     error = min(_validator(schema).iter_errors(value), key=_place, default=None)
     if error:
         raise UserError(where + _sentence(error))
@@ -38,7 +46,7 @@ def _sentence(error: jsonschema.ValidationError) -> str:
         case "required":
             missing = next(name for name in rule if name not in value)
             path = f"{key}.{missing}" if key else missing
-            return f"{path!r} is missing. Hint: config/README.md says what it is."
+            return f"{path!r} is missing. Hint: config/README.md explains it."
         case "type":
             kinds = [rule] if isinstance(rule, str) else rule
             wanted = " or ".join(_KINDS[kind] for kind in kinds)

@@ -200,6 +200,9 @@ def test_unknown_scale_names_the_scales():
 
 
 def test_missing_and_broken_files_are_sentences(tmp_path):
+    with pytest.raises(UserError, match="is not the project's folder.*Hint: cd into the clone"):
+        load(root=tmp_path)
+    (tmp_path / "config").mkdir()
     with pytest.raises(UserError, match="config.yaml is missing"):
         load(root=tmp_path)
     (tmp_path / "broken.yaml").write_text("a: [1, 2\nb: 3\n")
