@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import log
@@ -51,7 +51,7 @@ class Table:
     rows: list[list[str]]
 
 
-def in_turn(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median seconds of each way, called in alternation, so that other load slows all equally."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -118,7 +118,7 @@ def _status(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
-def exponent(sizes: list[float], costs: list[float]) -> float:
+def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """The slope of log cost over log size, by least squares."""
     x, y = [log(size) for size in sizes], [log(cost) for cost in costs]
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)

@@ -31,7 +31,8 @@ def dry_run(folder: Path, *arguments: object) -> tuple[float, int]:
     """(seconds, jobs) of one dry run."""
     snakemake = (sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules")
     seconds, output = command(*snakemake, *arguments, folder=folder)
-    return seconds, int(re.search(r"^total +(\d+)$", output, re.M).group(1))
+    (jobs,) = re.findall(r"^total +(\d+)$", output, re.M)
+    return seconds, int(jobs)
 
 
 def against_trivial(folder: Path, rounds: int, *ours: object) -> tuple[float, float, int]:
