@@ -1,4 +1,4 @@
-"""Reproduction of LENS: data, base model, trainings, evaluation, tables and figures of one scale.
+"""Reproduction of LENS: data, base model, training, evaluation, tables and figures of one scale.
 
 config/config.yaml names the scale; everything it makes is under results/<scale>/.
 """
@@ -24,7 +24,7 @@ include: "rules/notebooks.smk"
 rule all:
     default_target: True
     input:
-        # Named although others need them: a missing one is made again even where those are there.
+        # Named although later files need them: a missing one is rebuilt even if those exist.
         rules.trainings.input,
         rules.evaluations.input,
         rules.regimes.input,

@@ -9,7 +9,8 @@ from lens_impl.data.sources import SOURCES
 from lens_impl.errors import UserError
 from lens_impl.experiments.checks import check, check_results_folder
 from lens_impl.experiments.configuration import all_methods, scale_file
-from lens_impl.experiments.inputs import checkpoint_folder, model_of, tokenizers
+from lens_impl.experiments.inputs import checkpoint_folder, data_models, model_of
+from lens_impl.experiments.inputs import tokenizers
 from lens_impl.experiments.runs import Run, evaluated, mixes_of
 from lens_impl.experiments.runs import models_from, models_of, planned_runs
 from lens_impl.experiments.settings import evaluation_config, gpus_of, regime_config
@@ -41,7 +42,7 @@ if workflow.is_main_process:
     or_exit(check_results_folder)
 
 RUNS = planned_runs(config)
-# What the runs need; another model or mix is made only for who asks for its files by name.
+# What the runs need. Files of another model or mix are made only if they are asked for by name.
 MODELS, MIXES = models_of(RUNS), mixes_of(RUNS)
 TRAIN_ENV = (
     f"../envs/train_{'gpu' if config['train']['device'] == 'cuda' else 'cpu'}.yaml"

@@ -16,6 +16,11 @@ the two threads wait for a CPU that another program has.
 """
 
 
+def tokenizers_of(report):
+    """Model -> folder with its tokenizer, for the data with this report."""
+    return tokenizers(config, data_models(config, MODELS, report))
+
+
 rule make_tiny_problems:
     """Write the toy's problems in the schemas of MATH, DAPO and NuminaMath, traps included."""
     output:
@@ -73,7 +78,9 @@ rule mix_prompts:
     """Mix MATH with a second source: extract answers, filter, de-duplicate, decontaminate."""
     input:
         raw=lambda wildcards: raw_files(config, mix=wildcards.mix),
-        tokenizers=tokenizers(config, MODELS).values(),
+        tokenizers=lambda wildcards: tokenizers_of(
+            f"{wildcards.mix}.report.json"
+        ).values(),
     output:
         prompts="results/<scale>/data/{mix}.parquet",
         report="results/<scale>/data/{mix}.report.json",
@@ -103,7 +110,7 @@ rule mix_prompts:
         instruction=config["data"]["instruction"],
         seed=config["data"]["seed"],
         strict="--strict" if config["data"]["strict"] else "",
-        models=as_json(tokenizers(config, MODELS)),
+        models=lambda wildcards: as_json(tokenizers_of(f"{wildcards.mix}.report.json")),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
@@ -128,7 +135,9 @@ rule prepare_evaluation:
     """Bring an evaluation set into the columns that verl reads, in file order."""
     input:
         raw=lambda wildcards: raw_files(config, evaluation_set=wildcards.set),
-        tokenizers=tokenizers(config, MODELS).values(),
+        tokenizers=lambda wildcards: tokenizers_of(
+            f"eval_{wildcards.set}.report.json"
+        ).values(),
     output:
         problems="results/<scale>/data/eval_{set}.parquet",
         report="results/<scale>/data/eval_{set}.report.json",
@@ -144,7 +153,9 @@ rule prepare_evaluation:
     params:
         raw=raw_folder(config),
         instruction=config["data"]["instruction"],
-        models=as_json(tokenizers(config, MODELS)),
+        models=lambda wildcards: as_json(
+            tokenizers_of(f"eval_{wildcards.set}.report.json")
+        ),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """

@@ -1,9 +1,22 @@
 """Where the models, tokenizers and checkpoints of a configuration are, relative to the project."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from lens_impl.experiments.runs import Run, base_name
 from lens_impl.experiments.settings import checkpoint_hash, training_settings
+from lens_impl.files import read_json
+
+
+def data_models(config: dict, models: list[str], report: str) -> list[str]:
+    """The models that data with this report (below results/<scale>/data/) must suit.
+
+    These are the models of the runs, and those that existing data already suit: an experiment with
+    fewer models then changes neither the data nor what was trained on them.
+    """
+    path = Path("results", config["scale"], "data", report)
+    before = read_json(path)["prompt_tokens"] if path.is_file() else {}
+    return [model for model in config["models"] if model in models or model in before]
 
 
 def tokenizers(config: dict, models: Iterable[str]) -> dict[str, str]:

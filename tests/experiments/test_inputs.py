@@ -4,10 +4,15 @@ import pytest
 
 from lens_impl.data.raw import raw_files, raw_folder
 from lens_impl.experiments.configuration import all_methods, load
-from lens_impl.experiments.inputs import checkpoint_folder, model_of, tokenizers
+from lens_impl.experiments.inputs import (
+    checkpoint_folder,
+    data_models,
+    model_of,
+    tokenizers,
+)
 from lens_impl.experiments.runs import Run, evaluated, mixes_of, models_from, models_of
 from lens_impl.experiments.settings import checkpoint_hash, training_settings
-from lens_impl.files import ROOT
+from lens_impl.files import ROOT, write_json
 
 LLAMA, QWEN = "llama-3-1-8b-instruct", "qwen-2-5-3b-base"
 
@@ -46,6 +51,16 @@ def test_tokenizers_are_of_the_models_that_are_asked_for(paper, tiny):
     assert tokenizers(paper, [QWEN]) == {QWEN: f"results/paper/models/{QWEN}"}
     # A model that is pre-trained here has its tokenizer before its weights.
     assert tokenizers(tiny, ["tiny"]) == {"tiny": "results/tiny/tokenizers/tiny"}
+
+
+def test_data_stay_as_they_are_where_they_suit_more_models(paper, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = "math-dapo.report.json"
+    assert data_models(paper, [QWEN], report) == [QWEN]
+    write_json(f"results/paper/data/{report}", {"prompt_tokens": {LLAMA: {}, "former": {}}})
+    # `former` is no model of the configuration any more.
+    assert data_models(paper, [QWEN], report) == data_models(paper, [QWEN, LLAMA], report)
+    assert data_models(paper, [QWEN], report) == [LLAMA, QWEN]
 
 
 def test_models_and_mixes_are_those_of_the_runs():

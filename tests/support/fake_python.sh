@@ -6,7 +6,8 @@ module=$2 verb=$3
 while [ $# -gt 0 ]; do
     case "$1" in
         --out) out=$2 ;;
-        --report | --pass-at-k | --out-csv | --out-md) make "$2" ;;
+        --report) make "$2" && echo '{"prompt_tokens": {"tiny": {}}}' > "$2" ;;
+        --pass-at-k | --out-csv | --out-md) make "$2" ;;
         --out-tex | --out-pdf | --out-png) make "$2" ;;
         --run-dir) run=$2 ;;
         --checkpoints) echo step >> "$(mkdir -p "$2" && echo "$2")/state" ;;
@@ -22,6 +23,8 @@ elif [ "$module $verb" = "lens_impl.models.toy train" ]; then
     make "$out/config.json"
 elif [ "$module $verb" = "lens_impl.models.toy tokenizer" ]; then
     make "$out/tokenizer.json"
+elif [ "$module" = lens_impl.data.download ] || [ "$module" = lens_impl.models.hub ]; then
+    make "$out/config.json"
 elif [ -n "$out" ]; then
     make "$out"
 fi

@@ -1,6 +1,7 @@
-"""The workflow as real Snakemake processes; the work itself is replaced by a `python` that only
-makes the files it is asked for."""
+"""The workflow as real Snakemake processes. A `python` in place of the real one only writes the
+files that it is asked for."""
 
+import json
 import os
 import re
 import shutil
@@ -10,11 +11,12 @@ from support.project import Project, copy_project
 
 pytestmark = pytest.mark.slow
 
-PAPER = {"figure2_negative_ratio", "figure4_weight", "figure5_math_dapo", "figure6_math_numina"}
-PAPER |= {"table1", "table2", "table3", "effects", "write_summary", "mirror_tracking", "all"}
-PAPER |= {"pass_at_k_by_level", "gain_by_level", "reliability", "negative_mass", "rescued"}
-FROM_ALL_RUNS = {"effects", "pass_at_k_by_level", "gain_by_level", "reliability", "negative_mass"}
-FROM_ALL_RUNS |= {"rescued", "write_summary", "mirror_tracking", "execute_notebook", "all"}
+# Rule -> jobs: 3 tables of the paper and the effects; 4 figures of the paper and 5 beyond it.
+SHOWN = {"paper_table": 3, "table": 1, "figure": 9, "execute_notebook": 5}
+SHOWN |= {"write_summary": 1, "mirror_tracking": 1, "all": 1}
+# Of these, what is made from all runs: the effects, the five figures beyond the paper.
+FROM_ALL_RUNS = SHOWN | {"figure": 5}
+del FROM_ALL_RUNS["paper_table"]
 DATA = {"make_tiny_problems": 1, "mix_prompts": 2, "prepare_evaluation": 1, "init_tracking": 1}
 DATA |= {"make_tokenizer": 1, "pretrain_base_model": 1, "measure_regime": 1}
 
@@ -41,16 +43,14 @@ def finished(finished_once, tmp_path):
 
 
 def test_jobs_of_tiny(fresh):
-    expected = {rule: 1 for rule in PAPER} | DATA
-    expected |= {"train": 8, "sample_completions": 9, "score_completions": 9}
-    expected |= {"collect_rollouts": 8, "execute_notebook": 5}
+    expected = SHOWN | DATA | {"train": 8, "collect_rollouts": 8}
+    expected |= {"sample_completions": 9, "score_completions": 9}
     assert fresh.planned("--config", "scale=tiny") == expected
 
 
 def test_jobs_of_smoke(fresh):
-    expected = {rule: 1 for rule in PAPER} | DATA
-    expected |= {"train": 4, "sample_completions": 10, "score_completions": 5}
-    expected |= {"collect_rollouts": 4, "execute_notebook": 5}
+    expected = SHOWN | DATA | {"train": 4, "collect_rollouts": 4}
+    expected |= {"sample_completions": 10, "score_completions": 5}
     assert fresh.planned("--config", "scale=smoke") == expected
 
 
@@ -58,7 +58,7 @@ def test_jobs_of_the_comparison_of_all_methods(fresh):
     methods = "config/experiments/every_method.yaml"
     jobs = fresh.planned("--configfile", methods, "--", "methods")
     assert jobs["train"] == jobs["score_completions"] == 12
-    assert jobs["method_table"] == 1 and not jobs.keys() & (PAPER - {"all"})
+    assert jobs["table"] == 1 and not jobs.keys() & (SHOWN.keys() - {"table"})
 
 
 def test_plain_snakemake_uses_all_cores_of_the_machine(fresh):
@@ -90,6 +90,18 @@ def test_what_no_experiment_names_is_made_for_who_asks_for_it(fresh):
     assert model == {"fetch_base_model": 1}
 
 
+def test_an_experiment_with_fewer_models_leaves_prepared_data_alone(fresh):
+    (fresh.folder / "mine.yaml").write_text(MINE)
+    mix = "results/paper/data/math-numina.parquet"
+    status, output = fresh.snakemake("--config", "scale=paper", "--", mix)
+    assert status == 0, output
+    both = {"llama-3-1-8b-instruct": {}, "qwen-2-5-3b-base": {}}
+    report = fresh.folder / "results/paper/data/math-numina.report.json"
+    report.write_text(json.dumps({"prompt_tokens": both}))
+    mine = ("--config", "scale=paper", "--configfile", "mine.yaml", "--", mix)
+    assert fresh.planned(*mine) == {}
+
+
 def test_second_run_has_nothing_to_do(finished):
     status, output = finished.snakemake()
     assert status == 0
@@ -113,26 +125,17 @@ def test_a_new_seed_trains_that_seed_only(finished):
         "config/scales/smoke.yaml", "[grpo, lens], seeds: [1]", "[grpo, lens], seeds: [1, 2]"
     )
     jobs = finished.planned()
-    assert jobs["train"] == 2
-    assert jobs["sample_completions"] == 4
-    assert jobs["score_completions"] == 2
-    assert jobs["collect_rollouts"] == 2
-    jobs = set(jobs) - {"train", "sample_completions", "score_completions", "collect_rollouts"}
-    assert jobs == {"table1", "figure5_math_dapo", *FROM_ALL_RUNS}
+    trained = {"train": 2, "sample_completions": 4, "score_completions": 2, "collect_rollouts": 2}
+    # Table 1 and Figure 5 show the mix that has the new seed.
+    assert jobs == FROM_ALL_RUNS | trained | {"paper_table": 1, "figure": 6}
 
 
-def test_one_training_again_leaves_the_others_alone(finished):
+def test_one_run_again_leaves_the_others_alone(finished):
     manifest = "results/smoke/runs/tiny_math-numina_lens-mixed-only_s1/manifest.json"
     jobs = finished.planned("--forcerun", manifest, "--", "all")
-    assert jobs.pop("sample_completions") == 2
-    assert jobs == {
-        "train": 1,
-        "score_completions": 1,
-        "collect_rollouts": 1,
-        "table2": 1,
-        **dict.fromkeys(FROM_ALL_RUNS, 1),
-        "execute_notebook": 5,
-    }
+    trained = {"train": 1, "sample_completions": 2, "score_completions": 1, "collect_rollouts": 1}
+    # Table 2 is the ablation.
+    assert jobs == FROM_ALL_RUNS | trained | {"paper_table": 1}
 
 
 def test_another_alpha_trains_the_method_that_has_it(finished):
@@ -143,7 +146,7 @@ def test_another_alpha_trains_the_method_that_has_it(finished):
     ]
 
 
-def test_a_failed_training_keeps_its_checkpoint_and_goes_on_in_it(fresh):
+def test_a_failed_run_keeps_its_checkpoint_and_resumes_in_it(fresh):
     run = "tiny_math-dapo_lens_s1"
     target = f"results/smoke/runs/{run}/manifest.json"
     (fresh.folder / "FAIL").touch()
