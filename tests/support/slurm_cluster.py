@@ -1,9 +1,8 @@
 """A private Slurm cluster on this machine: own configuration, ports, munge key and folder.
 
 Nodes are `slurmd` processes; their GPUs are character devices, enough for Slurm to hand them out
-and set CUDA_VISIBLE_DEVICES. `python tests/support/slurm_cluster.py COMMAND...` runs one
-in a cluster.
-Nothing is left behind.
+and set CUDA_VISIBLE_DEVICES. `python tests/support/slurm_cluster.py COMMAND...` runs a command in
+a cluster. Nothing is left behind.
 """
 
 import os
@@ -178,7 +177,7 @@ def cluster(nodes: int = 1, gpus: int = 2) -> Iterator[Cluster]:
     # Not in a test's folder: munge wants every folder above its socket to be open to all.
     folder = Path(tempfile.mkdtemp(prefix="lens-slurm-", dir="/tmp"))
     made = Cluster(folder, nodes, gpus)
-    # Told to end, as by a limit of time, it stops its daemons as after Ctrl-C.
+    # SIGTERM, for instance of a time limit, ends the cluster as Ctrl-C does: no daemon is left.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
