@@ -16,9 +16,10 @@ the two threads wait for a CPU that another program has.
 """
 
 
-def tokenizers_of(report):
-    """Model -> folder with its tokenizer, for the data with this report."""
-    return tokenizers(config, data_models(config, MODELS, report))
+def tokenizers_of(wildcards):
+    """Model -> folder with its tokenizer, for a mix or an evaluation set."""
+    data = wildcards.get("mix") or f"eval_{wildcards.set}"
+    return tokenizers(config, data_models(config, MODELS, data))
 
 
 rule make_tiny_problems:
@@ -78,9 +79,7 @@ rule mix_prompts:
     """Mix MATH with a second source: extract answers, filter, de-duplicate, decontaminate."""
     input:
         raw=lambda wildcards: raw_files(config, mix=wildcards.mix),
-        tokenizers=lambda wildcards: tokenizers_of(
-            f"{wildcards.mix}.report.json"
-        ).values(),
+        tokenizers=lambda wildcards: tokenizers_of(wildcards).values(),
     output:
         prompts="results/<scale>/data/{mix}.parquet",
         report="results/<scale>/data/{mix}.report.json",
@@ -110,7 +109,7 @@ rule mix_prompts:
         instruction=config["data"]["instruction"],
         seed=config["data"]["seed"],
         strict="--strict" if config["data"]["strict"] else "",
-        models=lambda wildcards: as_json(tokenizers_of(f"{wildcards.mix}.report.json")),
+        models=lambda wildcards: as_json(tokenizers_of(wildcards)),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
@@ -135,9 +134,7 @@ rule prepare_evaluation:
     """Bring an evaluation set into the columns that verl reads, in file order."""
     input:
         raw=lambda wildcards: raw_files(config, evaluation_set=wildcards.set),
-        tokenizers=lambda wildcards: tokenizers_of(
-            f"eval_{wildcards.set}.report.json"
-        ).values(),
+        tokenizers=lambda wildcards: tokenizers_of(wildcards).values(),
     output:
         problems="results/<scale>/data/eval_{set}.parquet",
         report="results/<scale>/data/eval_{set}.report.json",
@@ -153,9 +150,7 @@ rule prepare_evaluation:
     params:
         raw=raw_folder(config),
         instruction=config["data"]["instruction"],
-        models=lambda wildcards: as_json(
-            tokenizers_of(f"eval_{wildcards.set}.report.json")
-        ),
+        models=lambda wildcards: as_json(tokenizers_of(wildcards)),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """

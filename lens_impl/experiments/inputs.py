@@ -8,14 +8,14 @@ from lens_impl.experiments.settings import checkpoint_hash, training_settings
 from lens_impl.files import read_json
 
 
-def data_models(config: dict, models: list[str], report: str) -> list[str]:
-    """The models that data with this report (below results/<scale>/data/) must suit.
+def data_models(config: dict, models: list[str], data: str) -> list[str]:
+    """The models that some data must suit: {mix} or eval_{set}, below results/<scale>/data/.
 
-    These are the models of the runs, and those that existing data already suit: an experiment with
-    fewer models then changes neither the data nor what was trained on them.
+    These are `models`, those of the runs, and the ones that existing data already suit: an
+    experiment with fewer models then changes neither the data nor what was trained on them.
     """
-    path = Path("results", config["scale"], "data", report)
-    before = read_json(path)["prompt_tokens"] if path.is_file() else {}
+    report = Path("results", config["scale"], "data", f"{data}.report.json")
+    before = read_json(report)["prompt_tokens"] if report.is_file() else {}
     return [model for model in config["models"] if model in models or model in before]
 
 

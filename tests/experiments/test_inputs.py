@@ -55,12 +55,13 @@ def test_tokenizers_are_of_the_models_that_are_asked_for(paper, tiny):
 
 def test_data_stay_as_they_are_where_they_suit_more_models(paper, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    report = "math-dapo.report.json"
-    assert data_models(paper, [QWEN], report) == [QWEN]
-    write_json(f"results/paper/data/{report}", {"prompt_tokens": {LLAMA: {}, "former": {}}})
+    assert data_models(paper, [QWEN], "math-dapo") == [QWEN]
+    report = "results/paper/data/math-dapo.report.json"
+    write_json(report, {"prompt_tokens": {LLAMA: {}, "former": {}}})
     # `former` is no model of the configuration any more.
-    assert data_models(paper, [QWEN], report) == data_models(paper, [QWEN, LLAMA], report)
-    assert data_models(paper, [QWEN], report) == [LLAMA, QWEN]
+    assert data_models(paper, [QWEN], "math-dapo") == [LLAMA, QWEN]
+    assert data_models(paper, [QWEN, LLAMA], "math-dapo") == [LLAMA, QWEN]
+    assert data_models(paper, [QWEN], "math-numina") == [QWEN]
 
 
 def test_models_and_mixes_are_those_of_the_runs():
