@@ -15,6 +15,7 @@ examples, in the project's folder:
   lens plan --scale paper --gpu h100 --gpus 64
   lens timeline --scale tiny                 a Gantt chart of what ran: results/tiny/timeline.png
   lens manifest --run tiny_math-dapo_lens_s1
+  lens compare ../before/results/tiny results/tiny
   lens theory                                the paper's theorems, checked by autograd
 
 Everything else is a file that Snakemake makes: snakemake --config scale=tiny
@@ -85,6 +86,17 @@ def name_manifest(arguments: argparse.Namespace) -> str:
     return f"results/{config['scale']}/runs/{find(config, arguments.run).name}/manifest.json"
 
 
+def compare_results(arguments: argparse.Namespace) -> str:
+    """Whether two results folders are equal to the last bit; status 1 where they are not."""
+    from lens_impl.comparison.equality import report
+
+    text, equal = report(arguments.before, arguments.after)
+    if not equal:
+        print(text)
+        raise SystemExit(1)
+    return text
+
+
 def check_theory(arguments: argparse.Namespace) -> None:
     """Every statement of the paper's theory, checked by autograd on small policies."""
     from lens_impl import theory
@@ -122,6 +134,9 @@ def parser() -> argparse.ArgumentParser:
     manifest.add_argument("--run", required=True, help="name of a run, as `lens list` shows it")
     for each in (runs, plan, timeline, manifest):
         each.add_argument("--scale", help="default: the scale in config/config.yaml")
+    compare = verb("compare", compare_results)
+    compare.add_argument("before", type=Path, help="a folder results/<scale>")
+    compare.add_argument("after", type=Path, help="the same scale, of another version of the code")
     verb("theory", check_theory)
     return lens
 

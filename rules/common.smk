@@ -4,8 +4,8 @@ import json
 import os
 
 from lens_impl.comparison.paper import NUMBERS, paper_numbers
-from lens_impl.data.raw import raw_files, raw_folder
-from lens_impl.data.sources import SOURCES
+from lens_impl.data.raw import raw_files, raw_folder, toy_files
+from lens_impl.data.sources import SOURCES, check_data
 from lens_impl.errors import UserError
 from lens_impl.experiments.checks import check, check_results_folder
 from lens_impl.experiments.configuration import all_methods, scale_file
@@ -37,6 +37,7 @@ configfile: or_exit(scale_file, config["scale"])
 # A file given by --configfile may add methods of its own.
 config["methods"] = or_exit(all_methods, config)
 or_exit(check, config)
+or_exit(check_data, config)
 if workflow.is_main_process:
     # Not in the jobs of a cluster: a disk that is full for a while must not use up their retries.
     or_exit(check_results_folder)

@@ -25,11 +25,7 @@ def tokenizers_of(wildcards):
 rule make_tiny_problems:
     """Write the toy's problems in the schemas of MATH, DAPO and NuminaMath, traps included."""
     output:
-        math_train="results/<scale>/data/raw/math_train.jsonl",
-        math_test="results/<scale>/data/raw/math_test.jsonl",
-        dapo="results/<scale>/data/raw/dapo.jsonl",
-        numina="results/<scale>/data/raw/numina.jsonl",
-        pretrain="results/<scale>/data/raw/pretrain.jsonl",
+        toy_files(config),
     log:
         "results/<scale>/logs/make_tiny_problems.log",
     benchmark:
@@ -41,7 +37,7 @@ rule make_tiny_problems:
         runtime=10,
     params:
         config=lambda wildcards: as_json(config["tiny_problems"]),
-        raw=subpath(output.dapo, parent=True),
+        raw=subpath(output[0], parent=True),
     shell:
         """
         python -m lens_impl.data.toy \

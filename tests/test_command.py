@@ -41,7 +41,7 @@ def test_runs_and_costs_import_neither_torch_nor_pandas(verb):
 def test_help_names_every_command(arguments):
     done = lens(*arguments)
     assert done.returncode == 0
-    for verb in ("list", "plan", "timeline", "manifest", "theory"):
+    for verb in ("list", "plan", "timeline", "manifest", "compare", "theory"):
         assert f"\n    {verb} " in done.stdout
     assert "lens plan --scale paper" in done.stdout
     assert not imported(done) & (HEAVY | {"yaml", "jsonschema"})
@@ -54,6 +54,16 @@ def test_version_is_that_of_the_package():
 def test_manifest_is_a_path_for_scripts():
     run = "tiny_math-dapo_lens_s1"
     assert lens("manifest", "--run", run).stdout == f"results/tiny/runs/{run}/manifest.json\n"
+
+
+def test_compare_ends_with_status_1_where_results_differ(tmp_path):
+    for folder, estimate in (("a", 0.5), ("b", 0.5), ("c", 0.25)):
+        file = tmp_path / folder / "tables" / "effects.csv"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"method,gain\nlens,{estimate}\n")
+    assert lens("compare", str(tmp_path / "a"), str(tmp_path / "b")).returncode == 0
+    done = lens("compare", str(tmp_path / "a"), str(tmp_path / "c"))
+    assert done.returncode == 1 and "effects.csv" in done.stdout
 
 
 def test_theory_is_the_table_of_statements():

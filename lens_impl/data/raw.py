@@ -2,7 +2,11 @@
 
 from lens_impl.data.sources import TRAINING
 
-TOY = ("math_train", "math_test", "dapo", "numina")
+
+def toy_files(config: dict) -> list[str]:
+    """The files that the toy writes; none where the scale has no synthetic problems."""
+    sizes = config["tiny_problems"]["sizes"] if "tiny_problems" in config else {}
+    return [f"results/{config['scale']}/data/raw/{name}.jsonl" for name in sizes]
 
 
 def raw_folder(config: dict) -> str:
@@ -20,7 +24,7 @@ def raw_files(config: dict, mix: str | None = None, evaluation_set: str | None =
         return []
     folder = raw_folder(config)
     if "tiny_problems" in config:
-        return [f"{folder}/{name}.jsonl" for name in TOY]
+        return [file for file in toy_files(config) if file != f"{folder}/pretrain.jsonl"]
     sources = [TRAINING[source] for source in config["data"]["mixes"][mix]] if mix else []
     sets = [evaluation_set] if evaluation_set else config["data"]["evaluation_sets"]
     return [f"{folder}/{name}" for name in (*sources, *(f"{name}_test" for name in sets))]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lens_impl.errors import UserError, choice
+from lens_impl.experiments.samples import check_samples
 from lens_impl.experiments.sentences import check_schema
 
 MINIMUM_FREE_BYTES = 2 * 1024**3  # a run of the tiny scale leaves about 1 GB
@@ -59,11 +60,10 @@ def enough_samples(config: dict) -> Iterator[str]:
     parts = {"evaluate": evaluate}
     parts |= {f"evaluate.sets.{name}": evaluate | own for name, own in evaluate["sets"].items()}
     for place, part in parts.items():
-        if part["n"] < max(part["k"]):
-            yield (
-                f"config: {place}.n is {part['n']}, but Pass@{max(part['k'])} in {place}.k "
-                f"needs at least {max(part['k'])} samples. Hint: raise n or drop that k."
-            )
+        try:
+            check_samples(part["n"], part["k"], place)
+        except UserError as error:
+            yield str(error)
 
 
 def settings_of_evaluated_sets(config: dict) -> Iterator[str]:
@@ -100,6 +100,16 @@ def experiments_name_what_exists(config: dict) -> Iterator[str]:
                 )
 
 
+def toy_files_have_levels(config: dict) -> Iterator[str]:
+    """Each file of synthetic problems has a size and the frequencies of its levels."""
+    toy = config.get("tiny_problems", {"sizes": {}, "levels": {}})
+    for name in toy["sizes"].keys() - toy["levels"].keys():
+        yield (
+            f"config: tiny_problems.sizes has {name}, but tiny_problems.levels does not. "
+            f"Hint: add how often Levels 1 to 5 are drawn, for instance {name}: [1, 1, 1, 1, 1]."
+        )
+
+
 def pretraining_has_problems(config: dict) -> Iterator[str]:
     """A model from scratch learns from synthetic problems."""
     for name, model in config["models"].items():
@@ -128,6 +138,7 @@ CHECKS = (
     settings_of_evaluated_sets,
     engine_fits_device,
     experiments_name_what_exists,
+    toy_files_have_levels,
     pretraining_has_problems,
     local_folder_exists,
 )

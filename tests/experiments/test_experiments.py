@@ -135,6 +135,7 @@ def test_a_run_that_two_experiments_ask_for_is_there_once(config):
         ("evaluate.k", [1, 1], "must not name anything twice"),
         ("train.nodes", 3, "train.nodes x train.gpus_per_node is 3, but must divide the 128"),
         ("toy", "yes", "toy is 'yes', but must be true or false"),
+        ("tiny_problems.sizes.aime24_test", 30, "sizes has aime24_test, but tiny_problems.levels"),
         ("experiments.0.methods", ["grpo", "lense"], "experiments[0] names the method 'lense'"),
         ("experiments.0.methods", ["lense"], "Hint: did you mean 'lens'?"),
         ("experiments.1.mix", "math-numia", "experiments[1] names the mix 'math-numia'"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lens_impl.data.raw import raw_files, raw_folder
+from lens_impl.data.raw import raw_files, raw_folder, toy_files
 from lens_impl.experiments.configuration import all_methods, load
 from lens_impl.experiments.inputs import (
     checkpoint_folder,
@@ -39,6 +39,9 @@ def test_the_toys_rows_are_made_together(tiny):
     names = ["math_train", "math_test", "dapo", "numina"]
     files = [f"results/tiny/data/raw/{name}.jsonl" for name in names]
     assert raw_files(tiny, mix="math-dapo") == raw_files(tiny, evaluation_set="math") == files
+    assert toy_files(tiny) == [*files, "results/tiny/data/raw/pretrain.jsonl"]
+    tiny["tiny_problems"]["sizes"]["aime24_test"] = 30
+    assert raw_files(tiny, mix="math-dapo") == [*files, "results/tiny/data/raw/aime24_test.jsonl"]
 
 
 def test_a_folder_of_the_user_is_read_as_it_is(tiny):

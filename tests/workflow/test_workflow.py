@@ -90,6 +90,17 @@ def test_what_no_experiment_names_is_made_for_who_asks_for_it(fresh):
     assert model == {"fetch_base_model": 1}
 
 
+def test_a_second_evaluation_set_of_the_toy_is_made_and_evaluated(fresh):
+    (fresh.folder / "mine.yaml").write_text(
+        "data: {evaluation_sets: [math, aime24]}\n"
+        "tiny_problems: {sizes: {aime24_test: 30}, levels: {aime24_test: [0, 0, 0, 1, 1]}}\n"
+        "evaluate: {sets: {aime24: {n: 32, k: [1, 32]}}}\n"
+    )
+    jobs = fresh.planned("--configfile", "mine.yaml", "--", "evaluations")
+    assert jobs["make_tiny_problems"] == 1 and jobs["prepare_evaluation"] == 2
+    assert jobs["score_completions"] == 18
+
+
 def test_an_experiment_with_fewer_models_leaves_prepared_data_alone(fresh):
     (fresh.folder / "mine.yaml").write_text(MINE)
     mix = "results/paper/data/math-numina.parquet"
@@ -167,6 +178,7 @@ def test_a_failed_run_keeps_its_checkpoint_and_resumes_in_it(fresh):
         ("train={group_sizes: 4}", "error: config: unknown key 'train.group_sizes'"),
         ("train={steps: many}", "error: config: train.steps is 'many', but must be a whole number"),
         ("trian={}", "error: config: unknown key 'trian'"),
+        ("data={evaluation_sets: [math, aim24]}", "error: unknown set 'aim24' in data.evaluation"),
         ("evaluate={n: 16}", "Hint: it is text."),
         ("data={local_dir: /no/such/folder}", "error: config: data.local_dir is '/no/such/folder'"),
     ],
