@@ -82,6 +82,12 @@ def as_json(value):
     return json.dumps(value, sort_keys=True)
 
 
+def tokenizers_of(wildcards):
+    """Model -> folder with its tokenizer, for a mix or an evaluation set."""
+    data = wildcards.get("mix") or f"eval_{wildcards.set}"
+    return tokenizers(config, data_models(config, MODELS, data))
+
+
 def run_of(wildcards):
     """The run that the wildcards of an output name."""
     return Run(wildcards.model, wildcards.mix, wildcards.method, int(wildcards.seed))

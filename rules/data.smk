@@ -16,12 +16,6 @@ the two threads wait for a CPU that another program has.
 """
 
 
-def tokenizers_of(wildcards):
-    """Model -> folder with its tokenizer, for a mix or an evaluation set."""
-    data = wildcards.get("mix") or f"eval_{wildcards.set}"
-    return tokenizers(config, data_models(config, MODELS, data))
-
-
 rule make_tiny_problems:
     """Write the toy's problems in the schemas of MATH, DAPO and NuminaMath, traps included."""
     output:
