@@ -150,7 +150,7 @@ def draw_free(
         if chain is None:
             raise UserError(
                 f"tiny_problems asks for more different problems of level {level} than there are. "
-                "Hint: lower tiny_problems.sizes or this level's weight in config/<scale>.yaml."
+                "Hint: lower tiny_problems.sizes or this level's weight in the scale's file."
             )
         yield chain
 
@@ -280,7 +280,7 @@ def make(config: dict) -> dict[str, list[dict]]:
     if traps > min(sizes["math_train"], sizes["math_test"]):
         raise UserError(
             f"tiny_problems.traps is {traps}, more than the problems of math_train or math_test. "
-            "Hint: lower traps or raise these sizes in config/<scale>.yaml."
+            "Hint: lower traps or raise these sizes in config/scales/<scale>.yaml."
         )
 
     def rng(name: str) -> np.random.Generator:
