@@ -1,8 +1,8 @@
-"""Faults of a cluster, on a real one of this machine: every training ends as if undisturbed.
+"""Failures of a cluster, on a private Slurm of this machine: every run ends as if undisturbed.
 
-Slurm, Snakemake, its Slurm plugin and the supervisor of a training are real; verl is replaced by a
-quick stand-in (fake_training.py), and the jobs before the training by a `python` that makes their
-files. `make slurm-test` installs what is missing where it may, and runs this.
+Slurm, Snakemake, its Slurm plugin and the supervisor of a run are real. A quick stand-in
+(fake_training.py) replaces verl, and a `python` that only writes files replaces the jobs before it.
+`make slurm-test` installs what is missing, if it can, and runs these tests.
 """
 
 import json
@@ -45,7 +45,7 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A project in which everything that a training needs has been made."""
+    """A project with everything that a run needs."""
     project = copy_project(tmp_path_factory.mktemp("prepared") / "project")
     (project.folder / "steps.yaml").write_text(f"train: {{steps: {STEPS}, checkpoint_every: 5}}\n")
     python = project.folder / "bin" / "python"
@@ -62,7 +62,7 @@ def prepared(tmp_path_factory):
 
 
 class Job:
-    """A Snakemake on the login node that has one training made on the cluster."""
+    """A Snakemake on the login node whose one run trains on the cluster."""
 
     def __init__(
         self,
@@ -118,8 +118,8 @@ class Job:
         assert time.monotonic() < deadline, self.log.read_text()
         time.sleep(0.05)
 
-    def training(self) -> str:
-        """The Slurm job of the training."""
+    def train_job(self) -> str:
+        """The Slurm job of the run."""
         jobs = [job for job, state, rule in self.cluster.jobs() if "train" in rule]
         assert len(jobs) == 1, self.cluster.jobs()
         return jobs[0]
@@ -145,7 +145,7 @@ class Job:
 
 @pytest.fixture
 def job(prepared, tmp_path, cluster):
-    """Makes a job, and ends it whatever happens."""
+    """Starts a job, and ends it whatever happens."""
     made: list[Job] = []
 
     def make(seconds: float = 0.5, **options) -> Job:
@@ -170,19 +170,19 @@ def undisturbed(prepared, tmp_path_factory, cluster):
     manifest = json.loads(
         (one.folder / "results" / "smoke" / "runs" / RUN / "manifest.json").read_text()
     )
-    # Slurm has handed out a GPU, and the training has seen it.
+    # Slurm has assigned a GPU, and the run has seen it.
     assert manifest["where"]["cuda_visible_devices"] in ("0", "1")
     assert manifest["where"]["slurm_job"]
     return result
 
 
-def test_a_training_that_fails_is_submitted_again(job, undisturbed):
+def test_a_run_that_fails_is_submitted_again(job, undisturbed):
     one = job(seconds=0.2, FAKE_FAULT="exit")
     assert one.result() == undisturbed
     assert one.attempts == 2
 
 
-def test_a_training_whose_job_is_about_to_end_saves_first(job, undisturbed):
+def test_a_run_whose_job_is_about_to_end_saves_first(job, undisturbed):
     """48 s of steps in jobs of a minute, of which half is the notice."""
     one = job(seconds=4, minutes=1)
     assert one.result() == undisturbed
@@ -191,7 +191,7 @@ def test_a_training_whose_job_is_about_to_end_saves_first(job, undisturbed):
     files = one.folder.glob("results/s*/**/*.log")
     logs = "".join(file.read_text() for file in files)
     assert "the Slurm job is about to end: ends this step, saves, and leaves" in logs
-    # The step in which it was told to stop, and no multiple of checkpoint_every.
+    # The step in which it was asked to stop; not a multiple of checkpoint_every.
     steps = {int(step) for step in re.findall(r"resumes after step (\d+)", logs)}
     assert any(step % 5 for step in steps)
 
@@ -216,7 +216,7 @@ def test_preemption(job, undisturbed, cluster):
 def test_scancel(job, undisturbed):
     one = job()
     one.until_step(6)
-    one.slurm("scancel", one.training())
+    one.slurm("scancel", one.train_job())
     assert one.result() == undisturbed
     assert one.attempts == 2
 
@@ -230,7 +230,7 @@ def test_slurmd_killed_and_restarted(job, undisturbed, cluster):
     assert one.result() == undisturbed
 
 
-def test_snakemake_killed_while_its_job_goes_on(job, undisturbed):
+def test_snakemake_killed_while_its_job_continues(job, undisturbed):
     """The second job waits for the first, which the new Snakemake does not know."""
     one = job(seconds=5)
     one.until_step(1)

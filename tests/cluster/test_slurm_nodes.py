@@ -1,7 +1,7 @@
-"""One real verl training over two nodes of a private Slurm cluster, undisturbed and interrupted.
+"""One real verl run over two nodes of a private Slurm cluster, undisturbed and interrupted.
 
-Two FSDP2 ranks that speak gloo, one on each node, in a Ray cluster that the training starts inside
-its allocation and takes away with itself.
+Two FSDP2 ranks that communicate by gloo, one per node, in a Ray cluster that the run starts inside
+its allocation and stops at its end.
 """
 
 import json
@@ -41,7 +41,7 @@ def cluster():
 
 
 def submit(cluster, inputs: Path, run_dir: Path) -> str:
-    """Submit a training as Snakemake does it for several nodes; the number of its job."""
+    """Submit a run as Snakemake does for several nodes; the number of its job."""
     run = Run("tiny", "math-dapo", "lens", 1)
     ranks = {"nodes": 2, "gpus_per_node": 1}
     settings = training_settings(CONFIG | {"train": CONFIG["train"] | ranks}, run)
@@ -90,7 +90,7 @@ def lines(run_dir: Path) -> int:
 
 
 def ray_processes(folder_of: Path) -> list[str]:
-    """Ray's processes that a training has left."""
+    """Ray's processes that a run has left behind."""
     return [
         process.info["name"]
         for process in psutil.process_iter(["name", "environ"])

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes the files and folders that the output options name, and fails where a file FAIL says so.
+# Writes the files and folders that the output options name; fails if there is a file FAIL.
 make() { mkdir -p "$(dirname "$1")" && echo made > "$1"; }
 echo "$*" >> calls.log
 module=$2 verb=$3

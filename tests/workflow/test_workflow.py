@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 # Rule -> jobs: 3 tables of the paper and the effects; 4 figures of the paper and 5 beyond it.
 SHOWN = {"paper_table": 3, "table": 1, "figure": 9, "execute_notebook": 5}
 SHOWN |= {"write_summary": 1, "mirror_tracking": 1, "all": 1}
-# Of these, what is made from all runs: the effects, the five figures beyond the paper.
+# Of these, what needs all runs: the effects, the five figures beyond the paper.
 FROM_ALL_RUNS = SHOWN | {"figure": 5}
 del FROM_ALL_RUNS["paper_table"]
 DATA = {"make_tiny_problems": 1, "mix_prompts": 2, "prepare_evaluation": 1, "init_tracking": 1}
@@ -37,7 +37,7 @@ def finished_once(tmp_path_factory):
 
 @pytest.fixture
 def finished(finished_once, tmp_path):
-    """A project of scale smoke in which everything has been made."""
+    """A project of scale smoke with all results."""
     shutil.copytree(finished_once.folder, tmp_path / "project", symlinks=True)
     return Project(tmp_path / "project")
 
