@@ -2,7 +2,7 @@
 
 import subprocess
 
-from lens_impl.provenance import PACKAGES, git_state, versions
+from lens_impl.provenance import PACKAGES, git_state, origin, versions
 
 
 def test_git_state_outside_a_repository(tmp_path):
@@ -31,3 +31,32 @@ def test_versions_name_missing_packages():
     assert found["python"].startswith("3.")
     assert found["mlflow"] is not None
     assert set(found) == {"python", *PACKAGES}
+
+
+def manifest(run: str, commit: str | None = "a" * 40, dirty: bool = False, day: int = 1) -> dict:
+    git = {"commit": commit, "dirty": dirty}
+    return {"run": run, "git": git, "finished": f"2026-01-{day:02}T10:00:00+00:00"}
+
+
+def test_origin_of_runs_of_one_commit():
+    made_by = origin([manifest("x", day=3), manifest("y"), manifest("z")])
+    assert made_by.commit == "a" * 40 and made_by.commits == ["a" * 12]
+    assert str(made_by) == "3 runs, commit aaaaaaaaaaaa, finished 2026-01-01 to 2026-01-03"
+    assert str(origin([manifest("x")])) == "1 run, commit aaaaaaaaaaaa, finished 2026-01-01"
+
+
+def test_origin_of_runs_of_several_commits():
+    made_by = origin([manifest("x"), manifest("y", "b" * 40, dirty=True), manifest("z")])
+    assert made_by.runs_by_commit == {"a" * 40: ["x", "z"], "b" * 40: ["y"]}
+    assert made_by.commit is None and made_by.dirty == ["y"]
+    assert str(made_by) == (
+        "3 runs, commits aaaaaaaaaaaa and bbbbbbbbbbbb, 1 with uncommitted changes, "
+        "finished 2026-01-01"
+    )
+
+
+def test_origin_of_code_that_no_commit_names():
+    assert origin([manifest("x", dirty=True)]).commit is None
+    outside = origin([manifest("x", commit=None)])
+    assert outside.commit is None and outside.commits == ["unknown"]
+    assert str(origin([])) == "0 runs"

@@ -13,11 +13,10 @@ import pytest
 from support.synthetic_results import make_results, make_runs
 
 from lens_impl.errors import UserError
-from lens_impl.files import ROOT, read_json, write_json, write_parquet
+from lens_impl.files import ROOT, write_json, write_parquet
 from lens_impl.notebooks import groups as notebook_groups
 from lens_impl.notebooks import views as notebooks
 from lens_impl.notebooks.views import open_results
-from lens_impl.report import example
 from lens_impl.results import Results
 from lens_impl.tracking import mirror as tracking
 from lens_impl.training import dumps as rollouts
@@ -109,15 +108,6 @@ def test_rollouts_are_bounded_and_averaged(tmp_path):
     assert list(first["advantage"]) == [0.0, 2.0] and list(first["length"]) == [0, 2]
     assert frame["response"].isna().sum() == 2 * 2 * 2
     assert rollouts.collect(tmp_path).empty
-
-
-def test_an_example_is_of_one_commit(results, tmp_path):
-    manifests = [read_json(path) for path in results.path.glob("runs/*/manifest.json")]
-    about = example.provenance(manifests)
-    assert manifests[0]["git"]["commit"] in about and "torch 2.13.0" in about
-    manifests[0]["git"] = {"commit": manifests[0]["git"]["commit"], "dirty": True}
-    with pytest.raises(UserError, match="must come from one commit"):
-        example.provenance(manifests)
 
 
 def execute(notebook: Path, results: Path, out: Path) -> subprocess.CompletedProcess:
