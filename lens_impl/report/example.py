@@ -12,9 +12,9 @@ from pathlib import Path
 from lens_impl.errors import UserError, run_cli
 from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import planned_runs
-from lens_impl.files import read_json, write_text
+from lens_impl.files import write_text
 from lens_impl.provenance import origin, processor
-from lens_impl.report.names import TOY_SCALES
+from lens_impl.results import Results
 from lens_impl.text import grid
 
 TABLES = ("table1.md", "table2.md", "table3.md", "effects.md")
@@ -40,30 +40,30 @@ def provenance(manifests: list[dict]) -> str:
     return grid(["", ""], rows, text=(0, 1))
 
 
-def write_example(results: Path, out: Path) -> None:
+def write_example(folder: Path, out: Path) -> None:
     """Copy tables, figures (png) and the summary, and write README.md about them.
 
-    UserError where the runs of the scale's own experiments have not all finished.
+    folder: results/{scale}. UserError where the scale's own runs have not all finished.
     """
     # Of the scale's own experiments: `make seeds` may have trained others as well.
-    runs = planned_runs(load(results.name))
-    manifests = [results / "runs" / run.name / "manifest.json" for run in runs]
-    if not all(path.is_file() for path in (*manifests, results / "summary.md")):
-        raise UserError(f"{results} has no finished run. Hint: `make reproduce` makes it.")
-    about = provenance([read_json(path) for path in manifests])
-    figures = sorted((results / "figures").glob("*.png"))
+    results = Results(folder, tuple(planned_runs(load(folder.name))))
+    manifests = [results.file(run.name, "manifest.json") for run in results.runs]
+    if not all(path.is_file() for path in (*manifests, folder / "summary.md")):
+        raise UserError(f"{folder} has no finished run. Hint: `make reproduce` makes it.")
+    about = provenance([results.manifest(run.name) for run in results.runs])
+    figures = sorted((folder / "figures").glob("*.png"))
     out.mkdir(parents=True, exist_ok=True)
-    for path in (results / "summary.md", *(results / "tables" / t for t in TABLES), *figures):
+    for path in (folder / "summary.md", *(folder / "tables" / table for table in TABLES), *figures):
         shutil.copyfile(path, out / path.name)
-    write_text(out / "README.md", _page(results.name, about, [figure.stem for figure in figures]))
+    write_text(out / "README.md", _page(results, about, [figure.stem for figure in figures]))
 
 
-def _page(scale: str, about: str, figures: list[str]) -> str:
+def _page(results: Results, about: str, figures: list[str]) -> str:
     toy = " A designed toy: nothing here is about the paper's models."
     parts = [
         "# One run of `make reproduce`",
-        f"Output of the workflow at scale {scale}, copied by `make example`."
-        + (toy if scale in TOY_SCALES else ""),
+        f"Output of the workflow at scale {results.scale}, copied by `make example`."
+        + (toy if results.toy else ""),
         about,
         ", ".join(f"[{Path(page).stem}]({page})" for page in ("summary.md", *TABLES)),
         *(f"![{figure}]({figure}.png)" for figure in figures),

@@ -9,7 +9,6 @@ The files are the truth: nothing reads MLflow, and what MLflow missed is mirrore
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import time
@@ -21,8 +20,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.experiments.runs import base_name
-from lens_impl.files import metrics_lines, read_json, read_jsonl, write_json
+from lens_impl.experiments.runs import Run, base_name
+from lens_impl.files import metrics_lines, read_json, write_json
+from lens_impl.provenance import origin
+from lens_impl.results import Results, add_arguments, from_arguments
 from lens_impl.tracking.mlflow_runs import (
     find_or_create,
     init,
@@ -91,7 +92,7 @@ class LiveMirror:
         lines = metrics_lines(self.folder)
         validations = list(map(pd.read_parquet, self.folder.glob("validation/step_*.parquet")))
         curves = pd.concat(validations) if validations else None
-        params = _params(self.folder / "config.json")
+        params = _params(read_json(self.folder / "config.json"))
         client = MlflowClient(self.uri)
         name = str(self.tags["run"])
         run_id = start_run(client, self.experiment, self.folder / ID_FILE, name)
@@ -110,13 +111,12 @@ def _lose_patience() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
-def _params(config_file: Path) -> dict:
+def _params(config: dict) -> dict:
     """The settings and the schedule of a run; not the hundreds that verl is given."""
-    config = read_json(config_file)
     return config["settings"] | config["schedule"]
 
 
-def mirror_results(uri: str, experiment: str, results: Path, runs: list[dict]) -> dict[str, str]:
+def mirror_results(uri: str, experiment: str, results: Results) -> dict[str, str]:
     """Mirror all runs with their Pass@k, the base models, tables and figures; run name -> id.
 
     Runs and base models are children of one MLflow run, which has the tables, figures, summary and
@@ -126,62 +126,65 @@ def mirror_results(uri: str, experiment: str, results: Path, runs: list[dict]) -
 
     client = MlflowClient(uri)
     experiment_id = init(client, experiment)
-    parent = _mirror_pages(client, experiment_id, results, runs)
+    parent = _mirror_pages(client, experiment_id, results)
     ids = {"paper": parent}
-    for run in runs:
-        if (results / "runs" / run["run"] / "manifest.json").is_file():
-            ids[run["run"]] = _mirror_run(client, experiment, results, run, parent)
+    for run in results.runs:
+        if results.file(run.name, "manifest.json").is_file():
+            ids[run.name] = _mirror_run(client, experiment, results, run, parent)
         else:
-            print(f"{run['run']} has no manifest.json yet: not mirrored")
-    for model in sorted({run["model"] for run in runs}):
-        base = results / "runs" / base_name(model)
-        ids[base.name] = _mirror_base(client, experiment_id, base, parent)
+            print(f"{run.name} has no manifest.json yet: not mirrored")
+    for model in sorted({run.model for run in results.runs}):
+        name = base_name(model)
+        ids[name] = _mirror_base(client, experiment_id, results, name, parent)
     return ids
 
 
-def _mirror_pages(client: MlflowClient, experiment_id: str, results: Path, runs: list[dict]) -> str:
+def _mirror_pages(client: MlflowClient, experiment_id: str, results: Results) -> str:
     """Log tables, figures, summary and report to the parent run; its id."""
-    parent = find_or_create(client, experiment_id, f"{results.name}: paper", {"kind": "paper"})
+    parent = find_or_create(client, experiment_id, f"{results.scale}: paper", {"kind": "paper"})
     for folder in ("tables", "figures"):
-        for path in sorted((results / folder).glob("[!.]*")):
+        for path in sorted((results.path / folder).glob("[!.]*")):
             client.log_artifact(parent, str(path), folder)
     for name in ("summary.md", "report.html"):
-        if (results / name).is_file():
-            client.log_artifact(parent, str(results / name))
-    client.set_tag(parent, NOTE_TAG, _about_results(results, runs))
+        if (results.path / name).is_file():
+            client.log_artifact(parent, str(results.path / name))
+    client.set_tag(parent, NOTE_TAG, _about_results(results))
     client.set_terminated(parent)
     return parent
 
 
 def _mirror_run(
-    client: MlflowClient, experiment: str, results: Path, run: dict, parent: str
+    client: MlflowClient, experiment: str, results: Results, run: Run, parent: str
 ) -> str:
     """Log what MLflow lacks of a finished run; its id."""
-    run_dir = results / "runs" / run["run"]
-    manifest = read_json(run_dir / "manifest.json")
+    manifest = results.manifest(run.name)
     checkpoints = Path(manifest["checkpoints"])
-    id_file = (checkpoints if checkpoints.is_dir() else run_dir) / ID_FILE
+    id_file = checkpoints / ID_FILE if checkpoints.is_dir() else results.file(run.name, ID_FILE)
     started, finished = (_milliseconds(manifest[key]) for key in ("started", "finished"))
     known_id = manifest["mlflow_run_id"]
-    run_id = start_run(client, experiment, id_file, run["run"], known_id, started)
-    tags = run | {"kind": "training", "scale": results.name, PARENT_TAG: parent}
-    tags |= {f"git_{key}": value for key, value in manifest["git"].items()}
-    tags[NOTE_TAG] = _about_run(results, run, manifest)
-    mirror_description(client, run_id, _params(run_dir / "config.json"), tags)
-    curves = pd.read_parquet(run_dir / "curves.parquet")
-    mirror_metrics(client, run_id, read_jsonl(run_dir / "metrics.jsonl"), curves)
-    for name in ("config.json", "manifest.json"):
-        client.log_artifact(run_id, str(run_dir / name))
-    _mirror_evaluation(client, run_dir, run_id)
+    run_id = start_run(client, experiment, id_file, run.name, known_id, started)
+    tags = {
+        **{"run": run.name, "kind": "training", "scale": results.scale, PARENT_TAG: parent},
+        **vars(run),
+        **{f"git_{key}": value for key, value in manifest["git"].items()},
+        NOTE_TAG: _about_run(results, run, manifest),
+    }
+    mirror_description(client, run_id, _params(results.config(run.name)), tags)
+    mirror_metrics(client, run_id, results.metrics(run.name), results.curves(run.name))
+    for file in ("config.json", "manifest.json"):
+        client.log_artifact(run_id, str(results.file(run.name, file)))
+    _mirror_evaluation(client, results, run.name, run_id)
     client.set_terminated(run_id, end_time=finished)
     return run_id
 
 
-def _mirror_base(client: MlflowClient, experiment_id: str, base: Path, parent: str) -> str:
+def _mirror_base(
+    client: MlflowClient, experiment_id: str, results: Results, name: str, parent: str
+) -> str:
     """Log the evaluation of a base model; its run's id."""
-    run_id = find_or_create(client, experiment_id, base.name, {"kind": "base", "run": base.name})
+    run_id = find_or_create(client, experiment_id, name, {"kind": "base", "run": name})
     client.set_tag(run_id, PARENT_TAG, parent)
-    _mirror_evaluation(client, base, run_id)
+    _mirror_evaluation(client, results, name, run_id)
     client.set_terminated(run_id)
     return run_id
 
@@ -190,35 +193,36 @@ def _milliseconds(time_stamp: str) -> int:
     return int(datetime.fromisoformat(time_stamp).timestamp() * 1000)
 
 
-def _about_results(results: Path, runs: list[dict]) -> str:
+def _about_results(results: Results) -> str:
     """The description of the parent run, in markdown."""
-    report = (results / "report.html").resolve()
+    report = (results.path / "report.html").resolve()
     return (
-        f"Tables and figures of scale **{results.name}**; the {len(runs)} training runs are its "
-        f"children. Start with the artifact `summary.md`. Report: [{report}](file://{report})."
+        f"Tables and figures of scale **{results.scale}**; the {len(results.runs)} training runs "
+        "are its children. Start with the artifact `summary.md`. "
+        f"Report: [{report}](file://{report})."
     )
 
 
-def _about_run(results: Path, run: dict, manifest: dict) -> str:
+def _about_run(results: Results, run: Run, manifest: dict) -> str:
     """The description of a run, in markdown."""
-    report = (results / "report.html").resolve()
-    commit = (manifest["git"]["commit"] or "unknown")[:12]
+    report = (results.path / "report.html").resolve()
+    (commit,) = origin([manifest]).commits
     return (
-        f"**{run['method']}** on {run['mix']}, {run['model']}, seed {run['seed']}: "
+        f"**{run.method}** on {run.mix}, {run.model}, seed {run.seed}: "
         f"{manifest['steps']} steps, commit {commit}, finished {manifest['finished']}. "
-        f"Files: `{results / 'runs' / run['run']}`. Report: [{report}](file://{report})."
+        f"Files: `{results.path / 'runs' / run.name}`. Report: [{report}](file://{report})."
     )
 
 
-def _mirror_evaluation(client: MlflowClient, run_dir: Path, run_id: str) -> None:
+def _mirror_evaluation(client: MlflowClient, results: Results, name: str, run_id: str) -> None:
     """Log every pass_at_k_{set}.csv of a run as its metrics {set}/pass_at_{k}/level_{level}."""
     from mlflow.entities import Metric
 
-    for path in sorted(run_dir.glob("pass_at_k_*.csv")):
+    for path in sorted((results.path / "runs" / name).glob("pass_at_k_*.csv")):
         dataset = path.stem.removeprefix("pass_at_k_")
         # The file's own time: the same file logs nothing twice, a newer one replaces the values.
         written = int(path.stat().st_mtime * 1000)
-        table = pd.read_csv(path, dtype={"level": str})
+        table = results.on(dataset).pass_at_k(name)
         metrics = [
             Metric(f"{dataset}/pass_at_{row.k}/level_{row.level}", row.estimate, written, 0)
             for row in table.itertuples()
@@ -234,8 +238,7 @@ def _parse() -> argparse.Namespace:
     verbs = parser.add_subparsers(dest="verb", required=True)
     create = verbs.add_parser("init", help="create database and experiment, in one process")
     mirror = verbs.add_parser("mirror", help="log all of results/ that MLflow does not have")
-    mirror.add_argument("--results", type=Path, required=True, help="results/{scale}")
-    mirror.add_argument("--runs", type=json.loads, required=True, help="JSON list of runs")
+    add_arguments(mirror)
     for verb in (create, mirror):
         verb.add_argument("--tracking-uri", required=True)
         verb.add_argument("--experiment", required=True)
@@ -257,7 +260,7 @@ def main() -> None:
             experiment_id = init(MlflowClient(args.tracking_uri), args.experiment)
             marker = {"experiment_id": experiment_id}
         else:
-            marker = mirror_results(args.tracking_uri, args.experiment, args.results, args.runs)
+            marker = mirror_results(args.tracking_uri, args.experiment, from_arguments(args))
     except MlflowException as error:
         sentence = (
             f"MLflow at {args.tracking_uri} refused or did not answer: {str(error)[:500]} "

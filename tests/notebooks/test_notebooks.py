@@ -18,7 +18,7 @@ from lens_impl.notebooks import groups as notebook_groups
 from lens_impl.notebooks import views as notebooks
 from lens_impl.notebooks.views import open_results
 from lens_impl.results import Results
-from lens_impl.tracking import mirror as tracking
+from lens_impl.tracking.mirror import mirror_results
 from lens_impl.training import dumps as rollouts
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -122,7 +122,7 @@ def execute(notebook: Path, results: Path, out: Path) -> subprocess.CompletedPro
 def test_a_notebook_executes(results, tmp_path, notebook):
     if notebook.stem.startswith("04"):
         uri = f"sqlite:///{results.path.parent / 'mlflow.db'}"
-        tracking.mirror_results(uri, "lens-tiny", results.path, results.runs)
+        mirror_results(uri, "lens-tiny", results)
     done = execute(notebook, results.path, tmp_path / "page.html")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from support.synthetic_results import COMMIT, make_results
+from support.synthetic_results import COMMIT, synthetic_results
 
 from lens_impl.errors import UserError
 from lens_impl.experiments.configuration import load
-from lens_impl.experiments.runs import describe, planned_runs
+from lens_impl.experiments.runs import planned_runs
 from lens_impl.files import read_json, write_json, write_text
 from lens_impl.report.example import TABLES, write_example
 
@@ -18,8 +18,8 @@ FIGURES = ["figure4_weight", "figure5_math_dapo"]
 @pytest.fixture
 def results(tmp_path) -> Path:
     """Finished runs of the smoke scale, with pages as the workflow writes them."""
-    runs = [describe(run) for run in planned_runs(load("smoke"))]
-    results = make_results(tmp_path / "smoke", runs, problems=5, steps=10)
+    runs = planned_runs(load("smoke"))
+    results = synthetic_results(tmp_path / "smoke", runs, problems=5, steps=10).path
     write_text(results / "summary.md", "the summary")
     for table in TABLES:
         write_text(results / "tables" / table, f"this is {table}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.mlflow_store import EXPERIMENT, history
-from support.synthetic_results import make_results, make_runs, metrics_line
+from support.synthetic_results import metrics_line, synthetic_results, synthetic_runs
 
 from lens_impl.errors import UserError
 from lens_impl.files import read_jsonl, write_json, write_jsonl, write_parquet, write_text
@@ -146,12 +146,12 @@ def test_programming_errors_are_not_swallowed(uri, tmp_path):
 
 
 def test_mirror_logs_everything_once(client, uri, tmp_path):
-    runs = make_runs(mixes=("math-dapo",), seeds=(1,))
-    results = make_results(tmp_path / "results" / "tiny", runs, problems=10, steps=10)
-    write_text(results / "tables" / "table1.md", "a table")
-    first = mirror_results(uri, EXPERIMENT, results, runs)
-    assert mirror_results(uri, EXPERIMENT, results, runs) == first
-    assert set(first) == {"paper", "tiny_base", *(run["run"] for run in runs)}
+    runs = synthetic_runs(mixes=("math-dapo",), seeds=(1,))
+    results = synthetic_results(tmp_path / "results" / "tiny", runs, problems=10, steps=10)
+    write_text(results.table("table1", "md"), "a table")
+    first = mirror_results(uri, EXPERIMENT, results)
+    assert mirror_results(uri, EXPERIMENT, results) == first
+    assert set(first) == {"paper", "tiny_base", *(run.name for run in runs)}
 
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment.artifact_location == (tmp_path / "mlartifacts").as_uri()
@@ -160,7 +160,7 @@ def test_mirror_logs_everything_once(client, uri, tmp_path):
     assert kinds == ["base", "paper", "training", "training"]
     assert {run.info.status for run in everything} == {"FINISHED"}
     children = {run.info.run_name for run in everything if "mlflow.parentRunId" in run.data.tags}
-    assert children == {"tiny_base", *(run["run"] for run in runs)}
+    assert children == {"tiny_base", *(run.name for run in runs)}
     parents = {run.data.tags.get("mlflow.parentRunId") for run in everything}
     assert parents == {first["paper"], None}
 
@@ -181,12 +181,12 @@ def test_mirror_logs_everything_once(client, uri, tmp_path):
 
 
 def test_mirror_leaves_a_training_that_has_not_ended(client, uri, tmp_path, capsys):
-    runs = make_runs(mixes=("math-dapo",), seeds=(1,))
-    results = make_results(tmp_path / "tiny", runs, problems=5, steps=10)
-    (results / "runs" / runs[0]["run"] / "manifest.json").unlink()
-    ids = mirror_results(uri, EXPERIMENT, results, runs)
-    assert set(ids) == {"paper", "tiny_base", runs[1]["run"]}
-    assert runs[0]["run"] in capsys.readouterr().out
+    runs = synthetic_runs(mixes=("math-dapo",), seeds=(1,))
+    results = synthetic_results(tmp_path / "tiny", runs, problems=5, steps=10)
+    results.file(runs[0].name, "manifest.json").unlink()
+    ids = mirror_results(uri, EXPERIMENT, results)
+    assert set(ids) == {"paper", "tiny_base", runs[1].name}
+    assert runs[0].name in capsys.readouterr().out
 
 
 def run_verb(monkeypatch, *arguments: object) -> None:
@@ -206,7 +206,7 @@ def test_a_server_that_is_down_stops_no_growing(tmp_path, monkeypatch, caplog):
 
 def test_mirror_command_says_that_the_server_is_down(tmp_path, monkeypatch):
     out = tmp_path / "marker.json"
-    results = ("--results", tmp_path, "--runs", "[]")
+    results = ("--results", tmp_path, "--runs", "tiny_math_grpo_s1")
     with pytest.raises(UserError, match="127.0.0.1:9"):
         run_verb(monkeypatch, "mirror", *results, *DEAD_SERVER, "--out", out)
     assert not out.exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,9 +14,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from support.mlflow_store import EXPERIMENT, check_mirrored_once
-from support.synthetic_results import make_results, make_runs
+from support.synthetic_results import synthetic_results, synthetic_runs
 
-from lens_impl.files import ROOT, read_jsonl
+from lens_impl.files import ROOT
+from lens_impl.results import Results
 from lens_impl.tracking import mlflow_runs
 from lens_impl.tracking.mirror import mirror_results
 
@@ -65,12 +67,11 @@ def server(migrated, tmp_path):
     running.kill()
 
 
-def start_run(uri: str, results: Path, run: dict) -> subprocess.Popen:
-    """A process that trains for the mirror's sake; prints its steps."""
-    run_dir = results / "runs" / run["run"]
-    folder = Path(json.loads((run_dir / "manifest.json").read_text())["checkpoints"])
-    (folder / "config.json").write_text((run_dir / "config.json").read_text())
-    arguments = (uri, folder, run_dir / "metrics.jsonl", run["run"])
+def start_run(uri: str, results: Results, name: str) -> subprocess.Popen:
+    """A process that is a run to the mirror: its metrics grow. Prints its steps."""
+    folder = Path(results.manifest(name)["checkpoints"])
+    shutil.copy(results.file(name, "config.json"), folder)
+    arguments = (uri, folder, results.file(name, "metrics.jsonl"), name)
     command = [sys.executable, "-m", "support.growing_run", *map(str, arguments)]
     environment = usual_patience() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -81,9 +82,9 @@ def usual_patience() -> dict[str, str]:
 
 
 def test_a_server_killed_while_a_run_trains(server, tmp_path):
-    runs = make_runs(mixes=("math-dapo",), seeds=(1,))[:1]
-    results = make_results(tmp_path / "tiny", runs, problems=5, steps=60)
-    training = start_run(server.uri, results, runs[0])
+    runs = synthetic_runs(mixes=("math-dapo",), seeds=(1,))[:1]
+    results = synthetic_results(tmp_path / "tiny", runs, problems=5, steps=60)
+    training = start_run(server.uri, results, runs[0].name)
     steps = iter(training.stdout)
     while int(next(steps)) < 10:
         pass
@@ -95,13 +96,20 @@ def test_a_server_killed_while_a_run_trains(server, tmp_path):
     assert [int(step) for step in steps][-1] == 60 and training.wait(60) == 0
 
     command = [sys.executable, "-m", "lens_impl.tracking.mirror", "mirror"]
-    command += ["--results", str(results), "--runs", json.dumps(runs), "--tracking-uri", server.uri]
+    command += [
+        "--results",
+        str(results.path),
+        "--runs",
+        runs[0].name,
+        "--tracking-uri",
+        server.uri,
+    ]
     command += ["--experiment", EXPERIMENT, "--out", str(tmp_path / "marker.json")]
     client = MlflowClient(server.uri)
     for _ in range(2):  # a second time changes nothing
         subprocess.run(command, check=True, env=usual_patience())
-        run_id = json.loads((tmp_path / "marker.json").read_text())[runs[0]["run"]]
-        lines = read_jsonl(results / "runs" / runs[0]["run"] / "metrics.jsonl")
+        run_id = json.loads((tmp_path / "marker.json").read_text())[runs[0].name]
+        lines = results.metrics(runs[0].name)
         check_mirrored_once(client, run_id, lines)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     found = client.search_runs([experiment.experiment_id])
@@ -109,13 +117,13 @@ def test_a_server_killed_while_a_run_trains(server, tmp_path):
 
 
 def test_eight_parallel_runs_lose_nothing(client, uri, tmp_path):
-    runs = make_runs(mixes=("math-dapo",), seeds=(1, 2, 3, 4))
-    results = make_results(tmp_path / "tiny", runs, problems=5, steps=20)
+    runs = synthetic_runs(mixes=("math-dapo",), seeds=(1, 2, 3, 4))
+    results = synthetic_results(tmp_path / "tiny", runs, problems=5, steps=20)
     mlflow_runs.init(client, EXPERIMENT)
-    running = [start_run(uri, results, run) for run in runs]
+    running = [start_run(uri, results, run.name) for run in runs]
     assert [run.wait(300) for run in running] == [0] * 8
-    ids = mirror_results(uri, EXPERIMENT, results, runs)
+    ids = mirror_results(uri, EXPERIMENT, results)
     assert len(set(ids.values())) == 10
     for run in runs:
-        lines = read_jsonl(results / "runs" / run["run"] / "metrics.jsonl")
-        check_mirrored_once(client, ids[run["run"]], lines)
+        lines = results.metrics(run.name)
+        check_mirrored_once(client, ids[run.name], lines)
