@@ -1,17 +1,5 @@
-from pathlib import Path
-
 import pytest
 from mlflow import MlflowClient
-
-from lens_impl.tracking import mlflow_runs
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory) -> Path:
-    """An sqlite file with MLflow's tables: the migration takes seconds, a copy takes none."""
-    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow_runs.init(MlflowClient(f"sqlite:///{database}"), "unused")
-    return database
 
 
 @pytest.fixture
