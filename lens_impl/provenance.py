@@ -97,7 +97,7 @@ def origin(manifests: Iterable[dict]) -> Origin:
     return Origin(runs_by_commit, dirty, sorted(days))
 
 
-def processor() -> str:
+def cpu_name() -> str:
     """The name of the CPU as Linux gives it, else what Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

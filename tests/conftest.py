@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from support.pipeline import make_inputs
 
-# No test is timed: a machine that is busy is not a fault of the code.
+# No test is timed: a busy machine is no error of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 

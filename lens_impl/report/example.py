@@ -13,7 +13,7 @@ from lens_impl.errors import UserError, run_cli
 from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import planned_runs
 from lens_impl.files import write_text
-from lens_impl.provenance import origin, processor
+from lens_impl.provenance import cpu_name, origin
 from lens_impl.results import Results
 from lens_impl.text import grid
 
@@ -34,7 +34,7 @@ def provenance(manifests: list[dict]) -> str:
         ["commit", made_by.commit],
         ["runs", f"{len(manifests)}, {started} to {finished}"],
         ["minutes of all runs", f"{sum(m['seconds'] for m in manifests) / 60:.0f}"],
-        ["machine", f"{os.cpu_count()} cores, {processor()}, {platform.system()}"],
+        ["machine", f"{os.cpu_count()} cores, {cpu_name()}, {platform.system()}"],
         ["versions", ", ".join(f"{name} {v}" for name, v in versions.items() if v)],
     ]
     return grid(["", ""], rows, text=(0, 1))

@@ -47,5 +47,5 @@ def test_a_notebook_without_results_says_so_in_a_sentence(tmp_path):
     write_json(tmp_path / "other.json", {})
     done = execute(NOTEBOOKS[1], tmp_path, tmp_path / "page.html")
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "holds no finished training" in done.stderr.splitlines()[-1]
+    assert "has no finished run" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "page.html").exists()

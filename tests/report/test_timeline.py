@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 import pytest
 
 from lens_impl.errors import UserError
+from lens_impl.files import ROOT
 from lens_impl.report import timeline
 from lens_impl.report.jobs import (
     Job,
@@ -143,28 +144,11 @@ def test_chart(project):
     assert [label.get_text() for label in labels] == ["make", "train"]
 
 
-SNAKEFILE = """
-rule all:
-    input: "results/tiny/b"
-
-rule first:
-    output: "results/tiny/a"
-    log: "results/tiny/logs/first.log"
-    shell: "sleep 1; touch {output}"
-
-rule second:
-    input: "results/tiny/a"
-    output: directory("results/tiny/b")
-    log: "results/tiny/logs/second/b.log"
-    benchmark: "results/tiny/benchmarks/second/b.tsv"
-    shell: "mkdir {output}; sleep 2"
-"""
-
-
 @pytest.mark.slow
 def test_records_of_a_real_snakemake(tmp_path):
-    (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+    snakefile = ROOT / "tests" / "support" / "two_jobs.smk"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)]
+    command += ["--cores", "1", "--quiet", "all"]
     subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
     first, second = read_jobs(tmp_path, "tiny", [])
     assert (first.name, first.needs) == ("first", ())

@@ -41,7 +41,7 @@ def test_flatten():
     }
 
 
-def test_resumed_training_logs_each_step_once(client, uri, tmp_path):
+def test_a_resumed_run_logs_each_step_once(client, uri, tmp_path):
     folder = growing(tmp_path, steps=4)
     run_id = LiveMirror(uri, EXPERIMENT, folder, TAGS)()
     assert (folder / "mlflow_run_id").read_text().strip() == run_id
@@ -65,7 +65,7 @@ def test_resumed_training_logs_each_step_once(client, uri, tmp_path):
     assert history(client, run_id, "validation/accuracy_level_4-5") == hard
     run = client.get_run(run_id)
     assert run.data.tags["method"] == "lens"
-    # A parameter keeps its first value when a longer training resumes: MLflow forbids changes.
+    # A parameter keeps its first value when a longer run resumes: MLflow forbids changes.
     assert run.data.params == {"advantage.alpha": "0.25", "steps": "4"}
 
 
@@ -180,7 +180,7 @@ def test_mirror_logs_everything_once(client, uri, tmp_path):
         assert len(history(client, first[name], "math/pass_at_16/level_4-5")) == 1
 
 
-def test_mirror_leaves_a_training_that_has_not_ended(client, uri, tmp_path, capsys):
+def test_mirror_leaves_a_run_that_has_not_ended(client, uri, tmp_path, capsys):
     runs = synthetic_runs(mixes=("math-dapo",), seeds=(1,))
     results = synthetic_results(tmp_path / "tiny", runs, problems=5, steps=10)
     results.file(runs[0].name, "manifest.json").unlink()

@@ -84,8 +84,8 @@ def usual_patience() -> dict[str, str]:
 def test_a_server_killed_while_a_run_trains(server, tmp_path):
     runs = synthetic_runs(mixes=("math-dapo",), seeds=(1,))[:1]
     results = synthetic_results(tmp_path / "tiny", runs, problems=5, steps=60)
-    training = start_run(server.uri, results, runs[0].name)
-    steps = iter(training.stdout)
+    run = start_run(server.uri, results, runs[0].name)
+    steps = iter(run.stdout)
     while int(next(steps)) < 10:
         pass
     server.kill()
@@ -93,7 +93,7 @@ def test_a_server_killed_while_a_run_trains(server, tmp_path):
     while int(next(steps)) < 25:
         pass
     server.start()
-    assert [int(step) for step in steps][-1] == 60 and training.wait(60) == 0
+    assert [int(step) for step in steps][-1] == 60 and run.wait(60) == 0
 
     command = [sys.executable, "-m", "lens_impl.tracking.mirror", "mirror"]
     command += [
