@@ -20,7 +20,7 @@ from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import planned_runs
 from lens_impl.experiments.settings import training_schedule, training_settings
 from lens_impl.files import write_json, write_text
-from lens_impl.provenance import git_state, processor, versions
+from lens_impl.provenance import cpu_name, git_state, versions
 from lens_impl.text import grid
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,7 +137,7 @@ def write(name: str, about: str, goals: list[Goal], tables: list[Table]) -> None
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "seconds": round(time.monotonic() - _started, 1),
         "commit": str(git["commit"])[:12] + (" with changes" if git["dirty"] else ""),
-        "machine": f"{os.cpu_count()} cores, {processor()}; load {os.getloadavg()[1]:.1f}",
+        "machine": f"{os.cpu_count()} cores, {cpu_name()}; load {os.getloadavg()[1]:.1f}",
         "versions": {key: value for key, value in versions().items() if value},
         "goals": [asdict(goal) for goal in goals],
         "tables": [asdict(table) for table in tables],

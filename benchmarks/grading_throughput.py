@@ -29,7 +29,7 @@ import numpy as np
 from common import Goal, Table, write
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.grading.grader import _PLAIN_INTEGER, grade_many
+from lens_impl.grading.grader import PLAIN_INTEGER, grade_many
 
 SAMPLES = 16
 # Kind -> times that it is to be faster than the plain loop.
@@ -51,11 +51,11 @@ def answers(rows: list[dict], repeated: bool, seed: int) -> list[list[str]]:
     """SAMPLES answers for each problem."""
     rng, draw = np.random.default_rng(seed), random.Random(seed)
     golds = [row["answer"] for row in rows]
-    integers = sorted({gold for gold in golds if _PLAIN_INTEGER.fullmatch(gold)})
+    integers = sorted({gold for gold in golds if PLAIN_INTEGER.fullmatch(gold)})
     others = sorted(set(golds) - set(integers))
     result = []
     for gold in golds:
-        pool = integers if _PLAIN_INTEGER.fullmatch(gold) else others
+        pool = integers if PLAIN_INTEGER.fullmatch(gold) else others
         wrong = [answer for answer in draw.sample(pool, SAMPLES) if answer != gold][: SAMPLES - 1]
         if repeated:
             solved = rng.random(SAMPLES) < rng.beta(0.6, 0.6)

@@ -37,6 +37,7 @@ from lens_impl.files import write_json, write_jsonl, write_parquet
 from lens_impl.grading.grader import grade_many
 from lens_impl.report import timeline
 from lens_impl.report.figures.style import context, new_figure
+from lens_impl.report.jobs import Job
 
 LIMIT, POINTS, SECONDS = 1.1, 7, 1.0
 Work = Callable[[], object]
@@ -138,8 +139,7 @@ def dry_runs(runs: int, folder: Path) -> Work:
 
 def timelines(jobs: int, folder: Path) -> Work:
     made = [
-        timeline.Job(f"j{i}", f"r{i % 20}", i, i + 2.5, (f"j{i - 1}",) if i % 7 else ())
-        for i in range(jobs)
+        Job(f"j{i}", f"r{i % 20}", i, i + 2.5, (f"j{i - 1}",) if i % 7 else ()) for i in range(jobs)
     ]
     return partial(timeline.report, made, "paper")
 

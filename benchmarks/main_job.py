@@ -15,7 +15,8 @@ from common import RESULTS, ROOT, Goal, Table, write
 from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import evaluated, planned_runs
 from lens_impl.files import read_json, read_jsonl
-from lens_impl.report import timeline
+from lens_impl.report.jobs import longest_chain, read_jobs, seconds_at_once, without_idle_times
+from lens_impl.report.timeline import write_timeline
 
 MINUTES, GIB = 12, 8
 
@@ -41,12 +42,12 @@ def main() -> None:
     config = load("tiny", root)
     trained = planned_runs(config)
     runs, names = [run.name for run in trained], evaluated(trained)
-    text = timeline.write_timeline(root, "tiny", names, RESULTS)
-    jobs = timeline.read_jobs(root, "tiny", names)
-    moved, _ = timeline.without_idle_times(jobs)
+    text = write_timeline(root, "tiny", names, RESULTS)
+    jobs = read_jobs(root, "tiny", names)
+    moved, _ = without_idle_times(jobs)
     wall = max(job.end for job in moved) / 60
-    chain = sum(job.seconds for job in timeline.longest_chain(moved)) / 60
-    places = len(timeline.seconds_at_once(moved)) - 1
+    chain = sum(job.seconds for job in longest_chain(moved)) / 60
+    places = len(seconds_at_once(moved)) - 1
     work = sum(job.seconds for job in moved) / 60 / places
     training = max(job.memory for job in jobs if job.rule == "train" and job.memory) / 1024
     goals = [

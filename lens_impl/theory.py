@@ -131,7 +131,7 @@ class Case:
         return torch.autograd.functional.jacobian(self.outcomes.log_policy, self.parameters)
 
 
-def case(seed: int, questions: int = 3, fractional: bool = False) -> Case:
+def random_case(seed: int, questions: int = 3, fractional: bool = False) -> Case:
     """A random case; D is 1.5 times the largest probability, or (5) where that is larger."""
     generator = torch.Generator().manual_seed(1000 + seed)
     language = outcomes(questions, seed)
@@ -146,97 +146,106 @@ def case(seed: int, questions: int = 3, fractional: bool = False) -> Case:
     return Case(language, parameters, p_star, d)
 
 
-def theorem_1(c: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor]:
+def theorem_1(case: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor]:
     """Autograd gradient of the MLE loss on a data set (eq. 8), and Theorem 1's (eq. 9).
 
     The data come from the uniform distribution: Theorem 1 holds whatever collected them.
     """
-    return _gradients_on_a_sample(c, seed, samples, c.difficulty, torch.ones_like(c.p_star))
+    return _gradients_on_a_sample(
+        case, seed, samples, case.difficulty, torch.ones_like(case.p_star)
+    )
 
 
-def equation_23(c: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor]:
+def equation_23(case: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor]:
     """The same with a random preference function (eq. 22 and eq. 23)."""
     generator = torch.Generator().manual_seed(seed + 1)
-    preference = 0.2 + torch.rand(c.p_star.shape, generator=generator, dtype=torch.float64)
-    enough = 1.5 * (c.policy(c.parameters) / preference).amax(1)
-    d = torch.maximum(difficulty(c.p_star, preference), enough)
-    return _gradients_on_a_sample(c, seed, samples, d, preference)
+    preference = 0.2 + torch.rand(case.p_star.shape, generator=generator, dtype=torch.float64)
+    enough = 1.5 * (case.policy(case.parameters) / preference).amax(1)
+    d = torch.maximum(difficulty(case.p_star, preference), enough)
+    return _gradients_on_a_sample(case, seed, samples, d, preference)
 
 
 def _gradients_on_a_sample(
-    c: Case, seed: int, samples: int, d: Tensor, preference: Tensor
+    case: Case, seed: int, samples: int, difficulty: Tensor, preference: Tensor
 ) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    q = torch.randint(c.questions, (samples,), generator=generator)
-    o = torch.randint(c.p_star.shape[1], (samples,), generator=generator)
-    r = torch.bernoulli(c.p_star[q, o], generator=generator)
+    question = torch.randint(case.questions, (samples,), generator=generator)
+    outcome = torch.randint(case.p_star.shape[1], (samples,), generator=generator)
+    rewards = torch.bernoulli(case.p_star[question, outcome], generator=generator)
+    difficulty, preference = difficulty[question], preference[question, outcome]
 
     def loss(parameters: Tensor) -> Tensor:
-        chosen = c.outcomes.log_policy(parameters)[q, o]
-        return -log_likelihood(r, chosen, d[q], preference[q, o]).mean()
+        chosen = case.outcomes.log_policy(parameters)[question, outcome]
+        return -log_likelihood(rewards, chosen, difficulty, preference).mean()
 
-    policy = c.policy(c.parameters)[q, o]
-    calibrated = calibrated_reward(r, policy, d[q], preference[q, o])
-    return c.gradient(loss), -(calibrated[:, None] * c.score()[q, o]).mean(0)
+    policy = case.policy(case.parameters)[question, outcome]
+    calibrated = calibrated_reward(rewards, policy, difficulty, preference)
+    expected = -(calibrated[:, None] * case.score()[question, outcome]).mean(0)
+    return case.gradient(loss), expected
 
 
-def theorem_2(c: Case) -> tuple[Tensor, Tensor]:
+def theorem_2(case: Case) -> tuple[Tensor, Tensor]:
     """Gradient of J_MLE (eq. 11 to 13), and the on-policy gradient of the likelihood (eq. 15)."""
 
     def j_mle(parameters: Tensor) -> Tensor:
-        positive, negative = value(c.policy(parameters), c.p_star, c.difficulty)
+        positive, negative = value(case.policy(parameters), case.p_star, case.difficulty)
         return positive - negative
 
-    return c.gradient(j_mle), _expected_gradient(c, c.policy(c.parameters), c.difficulty)
+    expected = expected_gradient(case, case.policy(case.parameters), case.difficulty)
+    return case.gradient(j_mle), expected
 
 
-def negative_part(c: Case) -> tuple[Tensor, Tensor]:
+def negative_part(case: Case) -> tuple[Tensor, Tensor]:
     """Gradient of J_- (eq. 12b), and equation 18."""
-    policy = c.policy(c.parameters)
-    z = policy / c.difficulty[:, None]
-    terms = policy * (1 - c.p_star) * z / (1 - z)
-    expected = (terms[..., None] * c.score()).sum(1).mean(0)
-    return c.gradient(lambda theta: value(c.policy(theta), c.p_star, c.difficulty)[1]), expected
+
+    def j_minus(parameters: Tensor) -> Tensor:
+        return value(case.policy(parameters), case.p_star, case.difficulty)[1]
+
+    policy = case.policy(case.parameters)
+    z = policy / case.difficulty[:, None]
+    terms = policy * (1 - case.p_star) * z / (1 - z)
+    expected = (terms[..., None] * case.score()).sum(1).mean(0)
+    return case.gradient(j_minus), expected
 
 
-def _expected_gradient(c: Case, collected: Tensor, d: Tensor) -> Tensor:
+def expected_gradient(case: Case, collected: Tensor, difficulty: Tensor) -> Tensor:
     """Gradient of the population log-likelihood on data from `collected` [Q, O], by Theorem 1."""
-    policy = c.policy(c.parameters)
-    # Linear in r, so its expectation takes the place of r.
-    terms = collected * calibrated_reward(c.p_star, policy, d[:, None])
-    return (terms[..., None] * c.score()).sum(1).mean(0)
+    policy = case.policy(case.parameters)
+    # Linear in r, so the expectation of r takes its place.
+    terms = collected * calibrated_reward(case.p_star, policy, difficulty[:, None])
+    return (terms[..., None] * case.score()).sum(1).mean(0)
 
 
-def stationary_point(c: Case, collected: Tensor) -> tuple[Tensor, Tensor]:
+def stationary_point(case: Case, collected: Tensor) -> tuple[Tensor, Tensor]:
     """Population gradient where p* = pi* / D (appendix B.1), and 0.
 
     The truth is made from the policy, with a D above every probability; the data are collected by
     any policy. Every single conditional expectation is 0, not only their sum.
     """
-    policy = c.policy(c.parameters)
+    policy = case.policy(case.parameters)
     d = 1.25 * policy.amax(1)
-    well_specified = Case(c.outcomes, c.parameters, policy / d[:, None], d)
-    gradient = _expected_gradient(well_specified, collected, d)
+    well_specified = Case(case.outcomes, case.parameters, policy / d[:, None], d)
+    gradient = expected_gradient(well_specified, collected, d)
     terms = calibrated_reward(well_specified.p_star, policy, d[:, None])
     found = torch.cat([gradient, terms.flatten()])
     return found, torch.zeros_like(found)
 
 
-def difficulty_of_the_optimal_policy(c: Case) -> tuple[Tensor, Tensor]:
+def difficulty_of_the_optimal_policy(case: Case) -> tuple[Tensor, Tensor]:
     """D sum_o p* (eq. 4 and 5), and 1: D p* is a policy."""
-    total = (difficulty(c.p_star)[:, None] * c.p_star).sum(1)
+    total = (difficulty(case.p_star)[:, None] * case.p_star).sum(1)
     return total, torch.ones_like(total)
 
 
-def uniform_weights(c: Case) -> tuple[Tensor, Tensor]:
+def uniform_weights(case: Case) -> tuple[Tensor, Tensor]:
     """Penalties of wrong outcomes with rho = the policy itself (appendix C), times 1 - c, and c.
 
     c is the correct rate of the policy, and D = 1 / c its difficulty under this preference (21):
     every wrong outcome has the same penalty c / (1 - c).
     """
-    policy = c.policy(c.parameters)
-    correct = (policy * c.p_star).sum(1, keepdim=True)
-    d = difficulty(c.p_star, policy)[:, None]
+    policy = case.policy(case.parameters)
+    correct = (policy * case.p_star).sum(1, keepdim=True)
+    d = difficulty(case.p_star, policy)[:, None]
     penalty = -calibrated_reward(torch.zeros_like(policy), policy, d, policy)
     return penalty * (1 - correct), correct.expand_as(policy)
 
@@ -254,40 +263,42 @@ def length_preference(lengths: Tensor, confidence: float, gamma: float) -> tuple
 
 
 def proof(cases: int = 10) -> pd.DataFrame:
-    """One row a statement: place, statement, largest deviation over `cases`, whether it holds."""
-    binary = [case(seed) for seed in range(cases)]
-    both = [*binary, *(case(seed, fractional=True) for seed in range(cases))]
+    """One row per statement: place, statement, largest deviation over `cases`, whether it holds."""
+    binary = [random_case(seed) for seed in range(cases)]
+    both = [*binary, *(random_case(seed, fractional=True) for seed in range(cases))]
     generator = torch.Generator().manual_seed(0)
-    other = [torch.rand(c.p_star.shape, generator=generator, dtype=torch.float64) for c in both]
+    other = [
+        torch.rand(case.p_star.shape, generator=generator, dtype=torch.float64) for case in both
+    ]
     collected = [x / x.sum(1, keepdim=True) for x in other]
     z = torch.linspace(0.001, 0.999, 999, dtype=torch.float64).requires_grad_()
     slope = torch.autograd.grad(weight(z).sum(), z)[0]
     z = z.detach()
     statements = {
         ("eq. 4, 5", "D p* sums to 1: it is a policy"): [
-            difficulty_of_the_optimal_policy(c) for c in both
+            difficulty_of_the_optimal_policy(case) for case in both
         ],
         ("eq. 8, 9 (Theorem 1)", "gradient of the MLE loss = calibrated policy gradient"): [
-            theorem_1(c, seed) for seed, c in enumerate(both)
+            theorem_1(case, seed) for seed, case in enumerate(both)
         ],
         ("eq. 11-13, 15 (Theorem 2)", "gradient of J_MLE = on-policy MLE gradient"): [
-            theorem_2(c) for c in both
+            theorem_2(case) for case in both
         ],
         ("eq. 18", "gradient of J_- = confidence-weighted penalty"): [
-            negative_part(c) for c in both
+            negative_part(case) for case in both
         ],
         ("appendix B.1", "p* = pi* / D is stationary, term by term"): [
-            stationary_point(c, mu) for c, mu in zip(both, collected, strict=True)
+            stationary_point(case, mu) for case, mu in zip(both, collected, strict=True)
         ],
         ("eq. 13", "w(z) + z w'(z) = z / (1 - z)"): [(weight(z) + z * slope, z / (1 - z))],
         ("eq. 13", "w(z) / z -> 1/2 as z -> 0"): [
             (weight(x := torch.tensor([1e-12, 1e-9])) / x, torch.full((2,), 0.5))
         ],
         ("eq. 22, 23", "gradient with a preference function"): [
-            equation_23(c, seed) for seed, c in enumerate(both)
+            equation_23(case, seed) for seed, case in enumerate(both)
         ],
         ("appendix C", "rho = policy: uniform weights c / (1 - c)"): [
-            uniform_weights(c) for c in both
+            uniform_weights(case) for case in both
         ],
     }
     rows = []

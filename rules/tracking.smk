@@ -47,7 +47,7 @@ rule mirror_tracking:
         mem_mb=2000,
         runtime=30,
     params:
-        runs=as_json([{"run": run.name, **vars(run)} for run in RUNS]),
+        runs=[run.name for run in RUNS],
         results=subpath(output[0], parent=True),
     shell:
         """

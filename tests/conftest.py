@@ -1,6 +1,7 @@
 """Settings of every test process, made before torch is imported."""
 
 import os
+from pathlib import Path
 
 # Two threads of a tiny model wait for each other more than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import settings
 from support.pipeline import make_inputs
 
-# No test is timed: a machine that is busy is not a fault of the code.
+# No test is timed: a busy machine is no error of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -24,3 +25,15 @@ def pytest_collection_modifyitems(items):
 def inputs(tmp_path_factory):
     """Data, base model and tracking database of the smoke scale."""
     return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory) -> Path:
+    """An sqlite file with MLflow's tables: the migration takes seconds, a copy takes none."""
+    from mlflow import MlflowClient
+
+    from lens_impl.tracking.mlflow_runs import init
+
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    init(MlflowClient(f"sqlite:///{database}"), "unused")
+    return database

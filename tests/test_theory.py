@@ -7,7 +7,9 @@ import torch
 from lens_impl import theory
 from lens_impl.report.figures.paper import weight as weight_of_the_figure
 
-CASES = [theory.case(seed, fractional=fractional) for seed in range(5) for fractional in (0, 1)]
+CASES = [
+    theory.random_case(seed, fractional=fractional) for seed in range(5) for fractional in (0, 1)
+]
 
 
 def close(pair, tolerance=1e-10):
@@ -45,7 +47,7 @@ def test_theorem_1_holds_off_policy_and_theorem_2_does_not():
     case = CASES[0]
     assert close(theory.theorem_1(case, seed=3))
     uniform = torch.full_like(case.p_star, 1 / case.p_star.shape[1])
-    off_policy = theory._expected_gradient(case, uniform, case.difficulty)
+    off_policy = theory.expected_gradient(case, uniform, case.difficulty)
     assert not close((theory.theorem_2(case)[0], off_policy), 1e-6)
 
 
@@ -53,7 +55,7 @@ def test_p_star_is_stationary_only_where_the_model_is_well_specified():
     for case in CASES:
         policy = case.policy(case.parameters)
         assert close(theory.stationary_point(case, policy))
-        assert theory._expected_gradient(case, policy, case.difficulty).norm() > 1e-5
+        assert theory.expected_gradient(case, policy, case.difficulty).norm() > 1e-5
 
 
 def test_limits_of_the_weight():

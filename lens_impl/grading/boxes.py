@@ -19,25 +19,30 @@ def last_box(text: str) -> str:
     return ""
 
 
-_BRACES = re.compile(r"(\{)|(\})|(\\boxed\s*\{)|\\\\(?!boxed)|\\[{}]")
-_BARE, _CLOSE, _BOX = 1, 2, 3  # the groups of _BRACES
+# Escaped braces and backslashes open and close nothing, but a backslash before a box is just text.
+_BRACES = re.compile(
+    r"(?P<brace>\{) | (?P<close>\}) | (?P<box>\\boxed\s*\{) | \\\\(?!boxed) | \\[{}]", re.VERBOSE
+)
 
 
 def boxed(text: str) -> str | None:
-    """Content of the last \\boxed{...} whose braces close; None without one."""
+    """Content of the last \\boxed{...} whose braces close; None without one.
+
+    The last is the one that opens last: of nested boxes the innermost.
+    """
     first = text.find("\\boxed")
     if first < 0:
         return None
-    opened: list[tuple[int, int]] = []  # start and end of a box's opening; -1, -1 of a bare brace
-    last_start, content = -1, None
+    opened: list[re.Match | None] = []  # for each open brace the box that it belongs to, if any
+    last, content = -1, None
     for mark in _BRACES.finditer(text, first):
-        kind = mark.lastindex
-        if kind == _BARE:
-            opened.append((-1, -1))
-        elif kind == _BOX:
-            opened.append(mark.span())
-        elif kind == _CLOSE and opened:
-            start, end = opened.pop()
-            if start > last_start:
-                last_start, content = start, (end, mark.start())
-    return None if content is None else text[slice(*content)].strip()
+        kind = mark.lastgroup
+        if kind == "brace":
+            opened.append(None)
+        elif kind == "box":
+            opened.append(mark)
+        elif kind == "close" and opened:
+            box = opened.pop()
+            if box and box.start() > last:
+                last, content = box.start(), text[box.end() : mark.start()].strip()
+    return content

@@ -1,8 +1,8 @@
 """One grading process: reads (gold, text, seconds), answers (status, extracted, has grown).
 
-Started by grader.py as a plain script and imported by nothing but tests. It is a process of its
-own since a hanging comparison can only be ended by ending its process; a script, and not
-multiprocessing, since that would run the caller's main module again in each worker.
+Started by pool.py as a plain script; only tests import it. It is a process of its own because a
+hanging comparison can only be ended by ending its process; and a script, not multiprocessing,
+because that would run the caller's main module again in each worker.
 """
 
 import itertools
@@ -28,17 +28,17 @@ GROWN_ANSWERS = 20_000
 NEGLIGIBLE = 1e-10  # sympy's `chop` takes such a number for 0
 _ELLIPSIS = re.compile(r"\\[lcd]?dots|\.\.\.|\u2026")
 
-# math-verify warns once that its own timeouts are off; here a timer of the process stands for them.
+# math-verify warns once that its own timeouts are off; here the process has a timer instead.
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 
 # The parsers that latex2sympy2_extended 1.11.0 ships for antlr 4.9 and 4.11 lack this one method
 # of the parser for 4.13, and so fail on every percentage. verl's hydra pins antlr 4.9, so without
-# this line a training would grade "50\%" differently from an evaluation.
+# this line training would grade "50\%" differently from an evaluation.
 if not hasattr(PSParser.AtomContext, "FUNC_GAMMA"):
     PSParser.AtomContext.FUNC_GAMMA = lambda self: self.getToken(PSParser.FUNC_GAMMA, 0)
 
 
-@lru_cache(maxsize=4096)  # an evaluation asks for each gold answer once a sample
+@lru_cache(maxsize=4096)  # an evaluation asks for each gold answer once per sample
 def parse_gold(gold: str) -> list:
     """What Math-Verify makes of a gold answer; nothing where it cannot parse it."""
     if _ELLIPSIS.search(gold):
@@ -49,15 +49,20 @@ def parse_gold(gold: str) -> list:
 
 
 def differ(first: object, second: object) -> bool:
-    """Whether two exact numbers differ, of which one is negligible beside 1.
+    """Whether two exact numbers differ, of which one is negligible next to 1.
 
     Such a number is 0 for Math-Verify's numerical comparison. Decimals are left to its rounding.
     """
-    if not all(isinstance(x, Expr) and x.is_number and not x.has(Float) for x in (first, second)):
+    exact = [
+        value
+        for value in (first, second)
+        if isinstance(value, Expr) and value.is_number and not value.has(Float)
+    ]
+    if len(exact) < 2:
         return False
     try:
         # strict: an expression that is 0 has no significant digit, and raises.
-        a, b = (abs(x.evalf(15, strict=True)) for x in (first, second))
+        a, b = (abs(value.evalf(15, strict=True)) for value in exact)
     except PrecisionExhausted:
         return False
     if not (a.is_finite and b.is_finite and min(a, b) < NEGLIGIBLE):
@@ -85,8 +90,8 @@ def judge(gold: str, text: str) -> tuple[str, str | None]:
 def serve(connection: Connection) -> None:
     """Answer requests until the other end is closed.
 
-    Past its seconds of processor time a comparison ends the process by SIGPROF, in the middle of
-    C code too. Processor time, so that a busy machine changes no verdict.
+    Past its seconds of CPU time a comparison ends the process by SIGPROF, in the middle of C code
+    too. CPU time, so that a busy machine changes no verdict.
     """
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, resource.RLIM_INFINITY))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)

@@ -5,6 +5,7 @@ import html
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.advantages.lens import calibrated_rewards
@@ -36,21 +37,26 @@ def explain_group(
 
 def draw_group(rewards: list[float], confidences: list[float], alpha: float = 0.25):
     """Advantage against confidence in one group: correct responses filled, wrong ones hollow."""
-    frame = explain_group(rewards, confidences, alpha)
     with context():
-        figure, axes = new_figure(1, 2, (7.2, 3.2), f"alpha = {alpha:g}, G = {len(frame)}")
-        for ax, method, marker in zip(axes[0], ("GRPO", "LENS"), "so", strict=True):
-            color = method_styles([method.lower()])[method.lower()]["color"]
-            ax.axhline(0, color="0.3", linewidth=0.8)
-            for correct, fill in ((True, color), (False, "none")):
-                part = frame[(frame["reward"] > 0) == correct]
-                style = {"marker": marker, "linestyle": "none", "color": color}
-                values = part[f"{method} advantage"]
-                ax.plot(part["confidence"], values, **style, markerfacecolor=fill)
-            ax.set(title=f"{method} (hollow: wrong)", xlabel="confidence", ylabel="advantage")
-            largest = frame[f"{method} advantage"].abs().max()
-            ax.set_ylim(-1.15 * largest or -1, 1.15 * largest or 1)
-        return picture(figure)
+        return picture(group_figure(rewards, confidences, alpha))
+
+
+def group_figure(rewards: list[float], confidences: list[float], alpha: float = 0.25) -> Figure:
+    """The figure of draw_group."""
+    frame = explain_group(rewards, confidences, alpha)
+    figure, axes = new_figure(1, 2, (7.2, 3.2), f"alpha = {alpha:g}, G = {len(frame)}")
+    for ax, method, marker in zip(axes[0], ("GRPO", "LENS"), "so", strict=True):
+        color = method_styles([method.lower()])[method.lower()]["color"]
+        ax.axhline(0, color="0.3", linewidth=0.8)
+        for correct, fill in ((True, color), (False, "none")):
+            part = frame[(frame["reward"] > 0) == correct]
+            style = {"marker": marker, "linestyle": "none", "color": color}
+            values = part[f"{method} advantage"]
+            ax.plot(part["confidence"], values, **style, markerfacecolor=fill)
+        ax.set(title=f"{method} (hollow: wrong)", xlabel="confidence", ylabel="advantage")
+        largest = frame[f"{method} advantage"].abs().max()
+        ax.set_ylim(-1.15 * largest or -1, 1.15 * largest or 1)
+    return figure
 
 
 def rollouts(results: Results, run: str) -> pd.DataFrame:

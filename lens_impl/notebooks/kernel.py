@@ -1,4 +1,4 @@
-"""A Jupyter kernel client that sees every message, for `lens_impl.notebooks.views`."""
+"""A Jupyter kernel client that sees every message."""
 
 from queue import Empty
 from time import monotonic
@@ -11,11 +11,11 @@ POLL_SECONDS = 1.0
 
 
 class PollingChannel(AsyncZMQSocketChannel):
-    """jupyter_client's channel, which waits for a message in one poll of the whole time.
+    """jupyter_client's channel, but it waits for a message in many short polls.
 
-    pyzmq's asyncio poll now and then is not woken by a message, and sees it only when its time is
-    over: a cell of a second then takes nbclient's limit of ten minutes, and outputs are lost. So
-    the time is spent in short polls.
+    pyzmq's asyncio poll is sometimes not woken by a message, and sees it only when its time is
+    over. In one long poll a cell of a second then takes nbclient's limit of ten minutes, and
+    outputs are lost.
     """
 
     async def get_msg(self, timeout: float | None = None) -> dict:

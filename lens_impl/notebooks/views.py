@@ -6,6 +6,7 @@ A notebook reads the folder named by LENS_RESULTS, else results/<scale of config
 import io
 import os
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
@@ -45,9 +46,10 @@ def open_results(path: Path | str | None = None) -> Results:
 
 
 def _show_sentences() -> None:
-    try:
-        shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821  absent outside IPython
-    except NameError:
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:  # not in IPython
         return
     shell.set_custom_exc(
         (UserError,),
@@ -78,21 +80,25 @@ def metrics(results: Results, run: str) -> pd.DataFrame:
 
 def draw_metrics(results: Results, runs: list[str], names: list[str]):
     """Metrics of some runs against step, one panel per metric."""
-    tables = {run: metrics(results, run) for run in runs}
     with context():
-        columns = min(3, len(names))
-        figure, axes = panels(-(-len(names) // columns), columns, (3.1, 2.3), 0.8, results)
-        for ax in axes.flat[len(names) :]:
-            ax.set_axis_off()
-        markers = ("o", "s", "^", "v", "D", "P", "x", "*")
-        for ax, name in zip(axes.flat, names, strict=False):
-            for place, (run, table) in enumerate(tables.items()):
-                style = {"marker": markers[place % len(markers)], "markevery": 0.2, "linewidth": 1}
-                ax.plot(table.index, table[name].astype(float), **style, label=run)
-            ax.set_title(name)
-            ax.set_xlabel("step (rollout batch)")
-        legend_above(figure, columns=2)
-        return picture(figure)
+        return picture(metrics_figure(results, runs, names))
+
+
+def metrics_figure(results: Results, runs: list[str], names: list[str]) -> Figure:
+    """The figure of draw_metrics."""
+    tables = {run: metrics(results, run) for run in runs}
+    columns = min(3, len(names))
+    figure, axes = panels(-(-len(names) // columns), columns, (3.1, 2.3), 0.8, results)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax, name in zip(axes.flat, names, strict=False):
+        for (run, table), marker in zip(tables.items(), cycle("os^vDPx*")):
+            style = {"marker": marker, "markevery": 0.2, "linewidth": 1}
+            ax.plot(table.index, table[name].astype(float), **style, label=run)
+        ax.set_title(name)
+        ax.set_xlabel("step (rollout batch)")
+    legend_above(figure, columns=2)
+    return figure
 
 
 def pass_at_k(results: Results) -> pd.DataFrame:

@@ -19,7 +19,6 @@ METHOD_NAMES = {
     "lens-alpha-1": "LENS, alpha 1",
     "lens-alpha-4": "LENS, alpha 4",
 }
-TOY_SCALES = ("smoke", "tiny")  # their models are not the paper's
 TOY = (
     "Designed toy: not comparable with the paper's absolute numbers, only directions are compared."
 )

@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from lens_impl.errors import run_cli
@@ -25,7 +25,7 @@ from lens_impl.experiments.checks import MINIMUM_FREE_BYTES
 from lens_impl.files import write_json
 from lens_impl.identity import fingerprint
 from lens_impl.provenance import git_state
-from lens_impl.tracking.mirror import try_mirror
+from lens_impl.tracking.mirror import LiveMirror
 from lens_impl.training.checkpoints import (
     discard_optimizer,
     locked,
@@ -187,13 +187,8 @@ def main() -> None:
         git = git_state(Path(__file__).parent)
         tags = {key: settings[key] for key in ("model", "mix", "method", "seed")}
         tags |= {"run": run, "git_commit": git["commit"], "git_dirty": git["dirty"]}
-        mirror = partial(
-            try_mirror,
-            arguments.tracking_uri,
-            arguments.experiment,
-            folder,
-            folder / "mlflow_run_id",
-            {**tags, "kind": "training"},
+        mirror: Callable[[], str | None] = LiveMirror(
+            arguments.tracking_uri, arguments.experiment, folder, {**tags, "kind": "training"}
         )
         if in_slurm and arguments.tracking_uri.startswith("sqlite:"):
             # Nodes that write one sqlite file spoil it: it is left to the rule mirror_tracking.

@@ -1,4 +1,5 @@
-import signal
+"""What is graded how: a table of every trap met, the shortcuts, time limits, wrong calls."""
+
 import subprocess
 import sys
 import threading
@@ -8,9 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lens_impl.errors import UserError
-from lens_impl.grading import grader as grading
+from lens_impl.files import ROOT
 from lens_impl.grading.boxes import boxed
 from lens_impl.grading.grader import Grade, grade, grade_many
+from lens_impl.grading.pool import Pool
+from lens_impl.grading.worker import judge
+
+SUPPORT = ROOT / "tests" / "support"
+NO_WORKERS = Pool(script=SUPPORT / "absent.py")  # UserError where a worker is needed
+HANGING = r"\boxed{9^{9^{9}}}"
 
 TWO_BOXES = r"First I get \boxed{5}. Wait, that is wrong. So the final answer is \boxed{7}."
 
@@ -75,7 +82,7 @@ TABLE = [
     ("12_8", r"\boxed{10}", "wrong"),
     ("1010_2", r"\boxed{1010_2}", "correct"),
     (r"\pm 2021", r"\boxed{2021}", "wrong"),
-    # percentages, which antlr 4.9 fails to parse without the mend in grading_worker
+    # percentages, which antlr 4.9 fails to parse without the line about FUNC_GAMMA in worker.py
     (r"50\%", r"\boxed{0.5}", "correct"),
     (r"50\%", r"\boxed{50\%}", "correct"),
     ("50", r"\boxed{50\%}", "correct"),
@@ -133,22 +140,17 @@ def test_grade_fields():
 
 
 def test_integer_shortcut_gives_math_verifys_verdict():
-    from lens_impl.grading.worker import judge
-
     integers = [0, 1, -1, 2, 7, 10, -10, 12, 21, 99, 100, 1000, 2048, -2048, 10**6, 10**15 - 1]
-    pairs = [(str(gold), str(answer)) for gold in integers for answer in integers]
-    for gold, answer in pairs:
-        quick = grading._shortcut(gold, answer, True)
-        assert quick is not None
-        assert (quick.status, quick.extracted) == judge(gold, rf"\boxed{{{answer}}}")
+    pairs = [(str(gold), rf"\boxed{{{answer}}}") for gold in integers for answer in integers]
+    for gold, response in pairs:
+        quick = grade(gold, response, pool=NO_WORKERS)
+        assert (quick.status, quick.extracted) == judge(gold, response)
 
 
 @given(st.text(st.characters(exclude_characters="$\\[", exclude_categories=["Nd", "Cs"])))
 @settings(max_examples=200, deadline=None)
 def test_no_answer_shortcut_gives_math_verifys_verdict(response):
-    from lens_impl.grading.worker import judge
-
-    assert grading._shortcut("42", response, False).status == "no_answer"
+    assert grade("42", response, pool=NO_WORKERS).status == "no_answer"
     assert judge("42", response) == ("no_answer", None)
 
 
@@ -165,26 +167,12 @@ def test_many_unclosed_boxes_are_read_in_one_pass():
     assert boxed(r"\boxed{" * 200_000 + "5}") == "5"
 
 
-def test_shortcuts_and_cache_start_no_process(monkeypatch):
-    grade("1/3", r"\boxed{2/6}")
-    monkeypatch.setattr(grading, "_ask_worker", None)
-    golds = ["42", "42", "42", "", "1/3"]
-    responses = [r"\boxed{42}", r"\boxed{41}", "cut off", "1", r"hence \boxed{2/6}"]
-    statuses = [result.status for result in grade_many(golds, responses)]
-    assert statuses == ["correct", "wrong", "no_answer", "bad_gold", "correct"]
-
-
-def test_equal_pairs_are_judged_once(monkeypatch):
-    asked = []
-    monkeypatch.setattr(grading, "_cache", {})
-    monkeypatch.setattr(
-        grading, "_ask_worker", lambda *request: asked.append(request) or ("wrong", "?")
-    )
-    grade_many(["1/7"] * 50, [rf"attempt {i}: \boxed{{1/8}}" for i in range(50)])
-    assert asked == [("1/7", r"\boxed{1/8}", 5.0)]
-
-
-HANGING = r"\boxed{9^{9^{9}}}"
+def test_only_what_is_neither_plain_nor_known_needs_a_worker():
+    plain = [("42", r"\boxed{42}"), ("42", r"\boxed{41}"), ("42", "cut off"), ("", "1")]
+    grades = grade_many(*zip(*plain, strict=True), pool=NO_WORKERS)
+    assert [grade.status for grade in grades] == ["correct", "wrong", "no_answer", "bad_gold"]
+    with pytest.raises(UserError):
+        grade("1/3", r"\boxed{2/6}", pool=NO_WORKERS)
 
 
 def test_hanging_answer_costs_its_own_verdict_only():
@@ -194,11 +182,6 @@ def test_hanging_answer_costs_its_own_verdict_only():
         results = grade_many(golds, responses, workers=workers, timeout_s=0.3)
         assert [r.status for r in results] == ["timeout", "correct", "wrong", "timeout"]
         assert not results[0].correct and results[0].extracted == "9^{9^{9}}"
-
-
-def test_a_timeout_is_not_remembered():
-    assert grade("7", HANGING, timeout_s=0.2).status == "timeout"
-    assert grading._remembered(("7", "9^{9^{9}}", True)) is None
 
 
 def test_works_outside_the_main_thread():
@@ -213,86 +196,19 @@ def test_works_outside_the_main_thread():
     assert [result.status for result in results] == ["correct", "timeout"]
 
 
-def test_a_worker_killed_while_idle_is_replaced():
-    grade("2/3", r"\boxed{2/9}")
-    for worker in list(grading._idle):
-        worker.process.kill()
-        worker.process.wait()
-    assert grade("2/3", r"\boxed{4/9}").status == "wrong"
-
-
-def test_a_worker_that_dies_at_work_is_an_error_and_not_a_wrong_answer(monkeypatch):
-    class Doomed(grading._Worker):
-        def __init__(self):
-            super().__init__()
-            self.process.kill()
-
-    monkeypatch.setattr(grading, "_idle", [])
-    monkeypatch.setattr(grading, "_Worker", Doomed)
-    assert grade("7", r"\boxed{7/8}") == Grade(False, "error", "7/8")
-
-
-def test_a_stopped_worker_is_ended_by_the_clock(monkeypatch):
-    grade("2/3", r"\boxed{2/7}")
-    monkeypatch.setattr(grading, "_WALL_FACTOR", 1)
-    monkeypatch.setattr(grading, "_WALL_EXTRA_S", 0)
-    for worker in grading._idle:
-        worker.process.send_signal(signal.SIGSTOP)
-    assert grade("2/3", r"\boxed{4/7}", timeout_s=0.2).status == "timeout"
-    for worker in grading._idle:
-        worker.process.send_signal(signal.SIGCONT)
-
-
-def test_a_worker_that_has_grown_is_replaced(monkeypatch, tmp_path):
-    script = tmp_path / "grading_worker.py"
-    script.write_text(
-        grading._WORKER_SCRIPT.read_text().replace("GROWN_ANSWERS = 20_000", "GROWN_ANSWERS = 2")
-    )
-    monkeypatch.setattr(grading, "_WORKER_SCRIPT", script)
-    monkeypatch.setattr(grading, "_idle", [])
-    assert grade("2/3", r"\boxed{5/7}").status == "wrong"
-    (worker,) = grading._idle
-    assert grade("2/3", r"\boxed{6/7}").status == "wrong"
-    assert grading._idle == [] and worker.process.returncode == 0
-    assert grade("2/3", r"\boxed{4/6}").status == "correct"
-
-
-def test_a_large_parent_does_not_make_its_workers_old(monkeypatch):
-    """Linux passes a parent's peak memory on to its children."""
-    monkeypatch.setattr(grading, "_idle", [])
-    ballast = bytearray(600 * 2**20)
-    ballast[::4096] = b"x" * len(ballast[::4096])
-    assert grade("2/3", r"\boxed{8/7}").status == "wrong"
-    assert len(grading._idle) == 1
-
-
-def test_long_batches_show_progress(monkeypatch, capsys):
-    monkeypatch.setattr(grading, "_PROGRESS_FROM", 3)
-    grade_many(["1/7"] * 3, [rf"\boxed{{1/{n}}}" for n in (701, 702, 703)])
-    assert "grading: 100%" in capsys.readouterr().err
-    grade_many(["1/7"] * 2, [rf"\boxed{{1/{n}}}" for n in (704, 705)])
-    assert capsys.readouterr().err == ""
-
-
-def test_unguarded_script_may_grade(tmp_path):
+def test_unguarded_script_may_grade():
     """Workers must not run the caller's main module again."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from lens_impl.grading import grade\nprint('once', grade('1/2', r'\\boxed{0.5}').status)\n"
-    )
-    run = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120
-    )
+    command = [sys.executable, str(SUPPORT / "unguarded_script.py")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout == "once correct\n"
 
 
 def test_import_is_light():
-    code = (
-        "import sys, lens_impl.grading.grader\n"
-        "print([m for m in ('sympy', 'math_verify', 'torch', 'numpy') if m in sys.modules])"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+    command = [sys.executable, "-X", "importtime", "-c", "import lens_impl.grading.grader"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert "lens_impl.grading.grader" in imported
+    assert not imported & {"sympy", "math_verify", "torch", "numpy"}
 
 
 @pytest.mark.parametrize(
@@ -306,15 +222,6 @@ def test_import_is_light():
 def test_wrong_calls_are_refused(call, words):
     with pytest.raises(UserError, match=words):
         call()
-
-
-def test_missing_verifier_is_said(monkeypatch, tmp_path):
-    script = tmp_path / "worker.py"
-    script.write_text("raise SystemExit(3)")
-    monkeypatch.setattr(grading, "_WORKER_SCRIPT", script)
-    monkeypatch.setattr(grading, "_idle", [])
-    with pytest.raises(UserError, match="ended with status 3 before it was ready"):
-        grade("1/2", r"\boxed{1/5}")
 
 
 def test_empty_batch():

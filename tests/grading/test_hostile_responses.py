@@ -8,8 +8,7 @@ import psutil
 import pytest
 from support.hostile_responses import RESPONSES
 
-from lens_impl.grading import grader as grading
-from lens_impl.grading.grader import grade, grade_many
+from lens_impl.grading.grader import DEFAULT_POOL, grade, grade_many
 
 pytestmark = pytest.mark.slow
 STATUSES = {"correct", "wrong", "no_answer", "timeout", "bad_gold", "error"}
@@ -54,7 +53,7 @@ def test_there_are_two_hundred_kinds():
 
 
 def test_each_alone_gets_its_status():
-    """The worker's limit is processor time, so that the clock is printed and not asserted on."""
+    """The worker's limit is CPU time, so the clock is printed and not asserted on."""
     grade(GOLD, r"\boxed{8/3}")  # starts a worker outside of the measured time
     slowest = 0.0
     for response in RESPONSES:
@@ -80,7 +79,7 @@ def test_all_at_once_in_order_and_within_memory():
     check(grades[::2])
     assert [verdict.status for verdict in grades[1::2]] == expected
     assert watch.peak < 2 * 2**30
-    assert len(grading._idle) <= grading._CORES
+    assert len(DEFAULT_POOL.idle) <= DEFAULT_POOL.size
 
 
 def test_inside_a_ray_actor():

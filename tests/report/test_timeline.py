@@ -9,10 +9,18 @@ from base64 import urlsafe_b64encode
 import pytest
 
 from lens_impl.errors import UserError
+from lens_impl.files import ROOT
 from lens_impl.report import timeline
-from lens_impl.report.timeline import Job
+from lens_impl.report.jobs import (
+    Job,
+    lanes,
+    longest_chain,
+    read_jobs,
+    seconds_at_once,
+    without_idle_times,
+)
 
-# prepare (10 s), then two trainings side by side, and one more that waited for a place; the table
+# prepare (10 s), then two training runs at once, and one more that waited for a place; the table
 # needs the first two alone.
 JOBS = [
     Job("prepare", "prepare", 100, 110),
@@ -25,41 +33,41 @@ JOBS = [
 
 def test_longest_chain_by_hand():
     # 10 + 40 + 3 = 53 s; over train/c it would be 45, over train/a 43.
-    assert [job.name for job in timeline.longest_chain(JOBS)] == ["prepare", "train/b", "table"]
+    assert [job.name for job in longest_chain(JOBS)] == ["prepare", "train/b", "table"]
 
 
 def test_longest_chain_is_by_time_and_not_by_number_of_jobs():
     alone = Job("alone", "alone", 0, 60)
-    assert timeline.longest_chain([alone, *JOBS]) == [alone]
+    assert longest_chain([alone, *JOBS]) == [alone]
 
 
 def test_seconds_at_once_by_hand():
     # One job in 100-112 and 155-175, two in 112-155: 152-155 are train/c and the table.
-    assert timeline.seconds_at_once(JOBS) == [0, 32, 43]
+    assert seconds_at_once(JOBS) == [0, 32, 43]
 
 
 def test_a_time_without_jobs_counts_as_none():
     jobs = [Job("a", "a", 0, 10), Job("b", "b", 14, 20)]
-    assert timeline.seconds_at_once(jobs) == [4, 16]
+    assert seconds_at_once(jobs) == [4, 16]
 
 
 def test_time_between_two_calls_is_cut_out_and_waiting_is_not():
     jobs = [Job("a", "a", 50, 60), Job("b", "b", 65, 70), Job("c", "c", 5070, 5075, ("b",))]
-    moved, idle = timeline.without_idle_times(jobs)
+    moved, idle = without_idle_times(jobs)
     assert [(job.start, job.end) for job in moved] == [(0, 10), (15, 20), (20, 25)]
     assert idle == 5000
     assert moved[2].needs == ("b",)
 
 
-def test_a_long_job_bridges_the_short_ones_beside_it():
+def test_a_long_job_bridges_the_short_ones_meanwhile():
     jobs = [Job("long", "a", 0, 500), Job("short", "b", 1, 2), Job("last", "b", 400, 510)]
-    assert timeline.without_idle_times(jobs) == (jobs, 0)
+    assert without_idle_times(jobs) == (jobs, 0)
 
 
 def test_jobs_at_once_get_lanes_of_their_own():
-    trainings = [job for job in JOBS if job.rule == "train"]
+    trained = [job for job in JOBS if job.rule == "train"]
     # train/c starts when train/a ends and takes its place.
-    assert timeline.lanes(trainings) == [0, 1, 0]
+    assert lanes(trained) == [0, 1, 0]
 
 
 def test_report_by_hand():
@@ -107,7 +115,7 @@ def project(tmp_path):
 
 
 def test_records_of_outputs_become_jobs(project):
-    make, train = timeline.read_jobs(project, "tiny", ["a"])
+    make, train = read_jobs(project, "tiny", ["a"])
     assert make == Job("make", "make", 10.0, 19.0)
     assert train == Job("train/a", "train", 20.0, 30.0, ("make",), 8.5, 123.4)
 
@@ -115,15 +123,15 @@ def test_records_of_outputs_become_jobs(project):
 def test_memory_of_a_job_that_was_too_short_to_look_at(project):
     benchmark = project / "results" / "tiny" / "benchmarks" / "train" / "a.tsv"
     benchmark.write_text("s\th:m:s\tmax_rss\n0.01\t0:00:00\tNA\n")
-    job = timeline.read_jobs(project, "tiny", ["a"])[1]
+    job = read_jobs(project, "tiny", ["a"])[1]
     assert (job.measured, job.memory) == (0.01, None)
 
 
 @pytest.mark.parametrize("scale", ["tiny", "paper"])
-def test_nothing_recorded_is_told(tmp_path, project, scale):
+def test_nothing_recorded_is_reported(tmp_path, project, scale):
     root = project / "empty" if scale == "tiny" else project
     with pytest.raises(UserError, match=f"no record.*make reproduce SCALE={scale}"):
-        timeline.read_jobs(root, scale, [])
+        read_jobs(root, scale, [])
 
 
 def test_chart(project):
@@ -131,36 +139,18 @@ def test_chart(project):
     assert (project / "out" / "timeline.png").read_bytes().startswith(b"\x89PNG")
     assert (project / "out" / "timeline.pdf").read_bytes().startswith(b"%PDF")
     assert "2 jobs in 0:20" in text
-    labels = (
-        timeline.gantt(timeline.read_jobs(project, "tiny", ["a"]), "tiny").axes[0].get_yticklabels()
-    )
+    figure = timeline.gantt(read_jobs(project, "tiny", ["a"]), "tiny")
+    labels = figure.axes[0].get_yticklabels()
     assert [label.get_text() for label in labels] == ["make", "train"]
-
-
-SNAKEFILE = """
-rule all:
-    input: "results/tiny/b"
-
-rule first:
-    output: "results/tiny/a"
-    log: "results/tiny/logs/first.log"
-    shell: "sleep 1; touch {output}"
-
-rule second:
-    input: "results/tiny/a"
-    output: directory("results/tiny/b")
-    log: "results/tiny/logs/second/b.log"
-    benchmark: "results/tiny/benchmarks/second/b.tsv"
-    shell: "mkdir {output}; sleep 2"
-"""
 
 
 @pytest.mark.slow
 def test_records_of_a_real_snakemake(tmp_path):
-    (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"]
+    snakefile = ROOT / "tests" / "support" / "two_jobs.smk"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)]
+    command += ["--cores", "1", "--quiet", "all"]
     subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
-    first, second = timeline.read_jobs(tmp_path, "tiny", [])
+    first, second = read_jobs(tmp_path, "tiny", [])
     assert (first.name, first.needs) == ("first", ())
     assert (second.name, second.needs) == ("second/b", ("first",))
     assert first.start < first.end <= second.start < second.end
