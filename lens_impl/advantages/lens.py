@@ -15,7 +15,21 @@ Deviations and open choices:
   normalised as GRPO does it, a group of one included.
 - alpha multiplies the advantages of negative groups. The paper puts it before their part of the
   objective, which is the same, since the clipped objective is linear in the size of the advantage.
-- The preference functions of appendix C are options; see calibrated_rewards.
+
+The preference functions of appendix C are the option `preference`. Penalties before 1/G:
+- "geometric_mean": p / (D - p), section 5.1.
+- "none" (rho = 1): the same with p the raw probability of the whole sequence, in D too; both
+  readings of D_imp are then the raw one. The penalty is sparse, as section 5.1 says.
+- "policy" (rho = the policy itself): 1 / (D - 1), which is (share of correct) / (share of wrong) of
+  the group, and 0 in all-wrong groups. It exceeds 1 where more than half is correct; with 1/G it
+  stays below 1. Ignores difficulty and max_factor.
+- "length" (rho = gamma^length): (1 / length) * p / (gamma - p), at most 1, and 1 where p >= gamma.
+  The paper has gamma "properly tuned"; 1 is the smallest that no confidence exceeds. Ignores
+  difficulty and max_factor.
+
+With max_factor of at least 2, penalties stay within 1 (1/G where scaled). With 1/G besides, wrong
+responses of mixed groups are below 0 and correct ones above, for every preference. With a smaller
+factor or without 1/G neither is sure.
 """
 
 from __future__ import annotations
@@ -44,26 +58,7 @@ PAPER = Paper("Feng et al.", 2025, "2510.08696")
 
 @dataclass(frozen=True)
 class LensOptions(Options):
-    """Options of LENS and of its two ablations.
-
-    difficulty: "raw" takes whole-sequence probabilities for D_imp; "max_only" leaves D_imp out.
-    preference: what a response's probability is compared with (appendix C), which decides p:
-        "geometric_mean": section 5.1.
-        "none": rho = 1, p is the raw sequence probability, in D too (both readings of D_imp).
-        "policy": rho = the policy itself; the penalty is 1 / (D - 1), that is correct share / wrong
-            share of the group, and 0 in all-wrong groups. Ignores difficulty and max_factor.
-        "length": rho = gamma^length; the penalty is (1 / length) * p / (gamma - p), at most 1, and
-            1 where p >= gamma. Ignores difficulty and max_factor.
-    gamma: for preference "length" alone. The paper has it "properly tuned"; 1 is the smallest that
-        no confidence exceeds.
-    scale_by_group: the paper's "Handling Invariance".
-    max_factor: from 2 on penalties stay within 1 (1/G where scaled), and mixed groups keep their
-        signs; below, neither is sure.
-    negative_normalization: "standardize" also divides by the group's standard deviation.
-
-    Penalties of preference "policy" exceed 1 where more than half of the group is correct; with
-    1/G they stay below 1.
-    """
+    """Options of LENS and of its two ablations."""
 
     alpha: float = number(0.25, "weight of all-wrong groups", at_least=0)
     difficulty: str = choice(

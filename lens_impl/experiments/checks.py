@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from lens_impl.advantages import METHODS
 from lens_impl.errors import UserError, choice
 from lens_impl.experiments.sentences import check_schema
 
@@ -15,6 +16,7 @@ def check(config: dict) -> None:
     check_schema(config["methods"], "methods.schema.yaml", "config/methods.yaml: ")
     check_schema(config, "config.schema.yaml", "config: ")
     for name, method in config["methods"].items():
+        check_advantage(f"config/methods.yaml: {name}", method)
         if method.get("keep", "all") != "all" and method.get("loss") != "token-mean":
             raise UserError(
                 f"config/methods.yaml: {name}.keep is {method['keep']!r}, which needs "
@@ -66,6 +68,19 @@ def check(config: dict) -> None:
             f"config: data.local_dir is {raw!r}, but there is no such folder. "
             "Hint: give the folder that holds the data sets, or null for the made ones."
         )
+
+
+def check_advantage(where: str, method: dict) -> None:
+    """Raise a UserError unless the method's advantage exists and takes its options."""
+    advantage = method["advantage"]
+    if advantage not in METHODS:
+        raise UserError(
+            f"{where}.advantage is {advantage!r}, but must be {choice(advantage, METHODS)}"
+        )
+    try:
+        METHODS[advantage].checked(method.get("options", {}))
+    except UserError as error:
+        raise UserError(f"{where}.options: {error}. Hint: docs/methods.md has a table.") from None
 
 
 def check_results_folder(folder: Path | str = "results") -> None:

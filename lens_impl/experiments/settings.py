@@ -28,7 +28,7 @@ def training_settings(config: dict, run: Run) -> dict:
     ranks = {key: config["train"][key] for key in _RANKS}
     return {
         **asdict(run),
-        "advantage": config["methods"][run.method],
+        "recipe": config["methods"][run.method],
         "learning_rate": config["models"][run.model]["learning_rate"],
         **train,
         **(ranks if math.prod(ranks.values()) > 1 else {}),
