@@ -4,10 +4,10 @@ python -m lens_impl.advantages
 """
 
 import inspect
-import re
 
 from lens_impl.advantages import METHODS
 from lens_impl.advantages.method import Method
+from lens_impl.errors import UserError, run_cli
 from lens_impl.files import ROOT, read_yaml, write_text
 
 PAGE = ROOT / "docs" / "methods.md"
@@ -22,9 +22,19 @@ def page(text: str) -> str:
         "methods.yaml": _methods(read_yaml(ROOT / "config" / "methods.yaml")),
     }
     for name, part in parts.items():
-        pattern = rf"(<!-- {re.escape(name)}:.*?-->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}", text, flags=re.S)
+        text = _replaced(text, name, part)
     return text
+
+
+def _replaced(text: str, name: str, part: str) -> str:
+    """The text with `part` between the comment of that name and its end."""
+    head, start, rest = text.partition(
+        f"<!-- {name}: written by python -m lens_impl.advantages -->\n"
+    )
+    _, end, tail = rest.partition("<!-- end -->")
+    if not end:
+        raise UserError(f"{PAGE} has no part {name!r}. Hint: git checkout -- {PAGE}")
+    return f"{head}{start}\n{part}\n\n{end}{tail}"
 
 
 def _advantages() -> str:
@@ -106,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_cli(main)
