@@ -56,6 +56,11 @@ def test_p_star_is_stationary_only_where_the_model_is_well_specified():
         assert theory._expected_gradient(case, policy, case.difficulty).norm() > 1e-5
 
 
+def test_the_weight_of_arrays_and_tensors():
+    z = np.linspace(0, 0.999, 1000)
+    np.testing.assert_allclose(theory.weight(z), theory.weight(torch.from_numpy(z)), rtol=1e-10)
+
+
 def test_limits_of_the_weight():
     z = torch.tensor([0.0, 1e-15, 1e-8, 0.5, 1 - 1e-15], dtype=torch.float64)
     expected = [0.0, 5e-16, 5e-9, 2 * np.log(2) - 1, 33.5]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lens_impl.advantages import lazy_torch as torch
+from lens_impl import lazy_torch as torch
 from lens_impl.errors import UserError
 
 if TYPE_CHECKING:

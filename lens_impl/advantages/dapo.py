@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lens_impl.advantages import lazy_torch as torch
+from lens_impl import lazy_torch as torch
 from lens_impl.advantages.batch import RolloutBatch, to_tokens
 from lens_impl.advantages.grpo import normalize_in_group
 from lens_impl.advantages.method import Paper, method

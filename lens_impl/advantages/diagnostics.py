@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lens_impl.advantages import lazy_torch as torch
+from lens_impl import lazy_torch as torch
 from lens_impl.advantages.batch import (
     RolloutBatch,
     is_all_correct,

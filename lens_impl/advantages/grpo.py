@@ -7,7 +7,7 @@ Dr. GRPO's other half is its loss, the sum over tokens by a constant: config/met
 
 from __future__ import annotations
 
-from lens_impl.advantages import lazy_torch as torch
+from lens_impl import lazy_torch as torch
 from lens_impl.advantages.batch import RolloutBatch, centered, group_sum, to_tokens
 from lens_impl.advantages.method import Paper, method
 from lens_impl.advantages.options import Options

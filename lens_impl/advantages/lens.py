@@ -38,7 +38,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lens_impl.advantages import lazy_torch as torch
+from lens_impl import lazy_torch as torch
 from lens_impl.advantages.batch import (
     RolloutBatch,
     centered,

@@ -7,7 +7,7 @@ denominator of the loss.
 
 from __future__ import annotations
 
-from lens_impl.advantages import lazy_torch as torch
+from lens_impl import lazy_torch as torch
 from lens_impl.advantages.batch import RolloutBatch, group_max, group_sum, to_tokens
 from lens_impl.advantages.grpo import EPSILON
 from lens_impl.advantages.method import Paper, method
