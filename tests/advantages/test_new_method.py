@@ -1,4 +1,4 @@
-"""docs/methods.md, "Add a method": one file and one line, and then everything knows it."""
+"""CONTRIBUTING.md, "Add a method": one file and one line, and then everything knows it."""
 
 import json
 import os
