@@ -17,11 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import pandas as pd
 import torch
 
 from lens_impl.advantages import RolloutBatch, compute_advantages
+from lens_impl.advantages.batch import padded
 from lens_impl.errors import UserError, run_cli
 from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import Run
@@ -99,19 +99,8 @@ def largest_difference(checkpoints: Path) -> float:
     worst = 0.0
     for file in sorted((checkpoints / "rollouts").iterdir()):
         dump = pd.read_parquet(file)
-        lengths = dump["old_log_probs"].map(len).to_numpy()
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        old_log_probs, used = np.zeros(mask.shape), np.zeros(mask.shape)
-        old_log_probs[mask] = np.concatenate(dump["old_log_probs"])
-        used[mask] = np.concatenate(dump["advantages"])
-        batch = RolloutBatch(
-            rewards=torch.tensor(dump["reward"].to_numpy()),
-            group_ids=dump["group"].to_numpy(),
-            response_mask=torch.tensor(mask),
-            old_log_probs=torch.tensor(old_log_probs),
-        )
-        again = compute_advantages("lens", batch, alpha=0.25).numpy()
-        worst = max(worst, float(np.abs(again - used).max()))
+        again = compute_advantages("lens", RolloutBatch.from_dump(dump), alpha=0.25)
+        worst = max(worst, (again - padded(dump["advantages"])).abs().max().item())
     return worst
 
 

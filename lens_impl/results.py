@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lens_impl.errors import UserError, choice
+from lens_impl.experiments.configuration import scale_file
 from lens_impl.experiments.runs import Run, evaluated
-from lens_impl.files import read_json, read_jsonl, read_parquet
+from lens_impl.files import ROOT, read_json, read_jsonl, read_parquet, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
-
-TOY_SCALES = ("smoke", "tiny")  # their models are not the paper's
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Results:
     def scale(self) -> str:
         return self.path.name
 
-    @property
+    @cached_property
     def toy(self) -> bool:
         """Whether the models of this scale are a toy: only directions are comparable."""
-        return self.scale in TOY_SCALES
+        return read_yaml(ROOT / scale_file(self.scale, ROOT)).get("toy", False)
 
     @property
     def evaluated(self) -> list[str]:

@@ -18,15 +18,18 @@ Slips of the paper that the checks made plain:
   rate c, not the rate.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
+from lens_impl import lazy_torch as torch
 from lens_impl.text import grid
 
 TOKENS, LONGEST, FEATURES = 3, 3, 6
@@ -34,35 +37,47 @@ END = 0  # the token that ends a sequence
 TOLERANCE = 1e-9
 
 
-def weight(z: Tensor) -> Tensor:
-    """w(z) = log(1 / (1 - z)) / z - 1 for 0 <= z < 1 (equation 13); 0 at z = 0."""
+def weight(z: torch.Tensor | np.ndarray) -> Any:
+    """w(z) = log(1 / (1 - z)) / z - 1 for 0 <= z < 1 (equation 13); 0 at z = 0.
+
+    z: of any shape, a tensor for proofs or an array for figures; the result is of the same kind.
+    """
+    where, log1p = (np.where, np.log1p) if isinstance(z, np.ndarray) else (torch.where, torch.log1p)
     small = z < 1e-4
-    safe = torch.where(small, 0.5, z)
+    safe = where(small, 0.5, z)
     series = z / 2 + z**2 / 3 + z**3 / 4
-    return torch.where(small, series, -torch.log1p(-safe) / safe - 1)
+    return where(small, series, -log1p(-safe) / safe - 1)
 
 
-def difficulty(p_star: Tensor, preference: Tensor | float = 1.0) -> Tensor:
+def difficulty(p_star: torch.Tensor, preference: torch.Tensor | float = 1.0) -> torch.Tensor:
     """[Q] D(q) = (sum_o p*(q, o) rho(q, o))^-1 over outcomes [Q, O] (equations 5 and 21)."""
     return 1 / (p_star * preference).sum(-1)
 
 
 def calibrated_reward(
-    rewards: Tensor, policy: Tensor, difficulty: Tensor, preference: Tensor | float = 1.0
-) -> Tensor:
+    rewards: torch.Tensor,
+    policy: torch.Tensor,
+    difficulty: torch.Tensor,
+    preference: torch.Tensor | float = 1.0,
+) -> torch.Tensor:
     """r - (1 - r) pi / (D rho - pi) (equation 10; with a preference, equation 23)."""
     return rewards - (1 - rewards) * policy / (difficulty * preference - policy)
 
 
 def log_likelihood(
-    rewards: Tensor, log_policy: Tensor, difficulty: Tensor, preference: Tensor | float = 1.0
-) -> Tensor:
+    rewards: torch.Tensor,
+    log_policy: torch.Tensor,
+    difficulty: torch.Tensor,
+    preference: torch.Tensor | float = 1.0,
+) -> torch.Tensor:
     """r log pi + (1 - r) log(1 - pi / (D rho)), the terms of equations 8 and 22."""
     z = log_policy.exp() / (difficulty * preference)
     return rewards * log_policy + (1 - rewards) * torch.log1p(-z)
 
 
-def value(policy: Tensor, p_star: Tensor, difficulty: Tensor) -> tuple[Tensor, Tensor]:
+def value(
+    policy: torch.Tensor, p_star: torch.Tensor, difficulty: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """J_+ and J_- (equations 12a and 12b), policy and p* [Q, O], each question equally likely."""
     positive = (policy * p_star).sum(-1).mean()
     z = policy / difficulty[:, None]
@@ -74,14 +89,14 @@ class Outcomes:
     """All sequences of the toy language, and the features of their prefixes for Q questions."""
 
     sequences: tuple[tuple[int, ...], ...]
-    features: Tensor  # [Q, prefixes, TOKENS, FEATURES]
-    steps: Tensor  # [O, LONGEST] index of (prefix, token) in the flat log-softmax, or -1
+    features: torch.Tensor  # [Q, prefixes, TOKENS, FEATURES]
+    steps: torch.Tensor  # [O, LONGEST] index of (prefix, token) in the flat log-softmax, or -1
 
     @property
-    def lengths(self) -> Tensor:
+    def lengths(self) -> torch.Tensor:
         return torch.tensor([len(s) for s in self.sequences], dtype=torch.float64)
 
-    def log_policy(self, parameters: Tensor) -> Tensor:
+    def log_policy(self, parameters: torch.Tensor) -> torch.Tensor:
         """[Q, O] log pi_theta(o | q) for parameters [FEATURES]."""
         tokens = torch.log_softmax(self.features @ parameters, dim=-1).flatten(1)
         chosen = tokens[:, self.steps.clamp(min=0)]
@@ -110,23 +125,23 @@ class Case:
     """Questions with known answers and a policy that is defined by its parameters."""
 
     outcomes: Outcomes
-    parameters: Tensor  # [FEATURES]
-    p_star: Tensor  # [Q, O], probability that the outcome is correct
-    difficulty: Tensor  # [Q], above every pi of a wrong outcome
+    parameters: torch.Tensor  # [FEATURES]
+    p_star: torch.Tensor  # [Q, O], probability that the outcome is correct
+    difficulty: torch.Tensor  # [Q], above every pi of a wrong outcome
 
     @property
     def questions(self) -> int:
         return len(self.p_star)
 
-    def policy(self, parameters: Tensor) -> Tensor:
+    def policy(self, parameters: torch.Tensor) -> torch.Tensor:
         return self.outcomes.log_policy(parameters).exp()
 
-    def gradient(self, objective: Callable[[Tensor], Tensor]) -> Tensor:
+    def gradient(self, objective: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """[FEATURES] gradient by autograd of objective(parameters) at the case's parameters."""
         parameters = self.parameters.clone().requires_grad_()
         return torch.autograd.grad(objective(parameters), parameters)[0]
 
-    def score(self) -> Tensor:
+    def score(self) -> torch.Tensor:
         """[Q, O, FEATURES] grad log pi of every outcome, each by autograd."""
         return torch.autograd.functional.jacobian(self.outcomes.log_policy, self.parameters)
 
@@ -146,7 +161,7 @@ def random_case(seed: int, questions: int = 3, fractional: bool = False) -> Case
     return Case(language, parameters, p_star, d)
 
 
-def theorem_1(case: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor]:
+def theorem_1(case: Case, seed: int, samples: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
     """Autograd gradient of the MLE loss on a data set (eq. 8), and Theorem 1's (eq. 9).
 
     The data come from the uniform distribution: Theorem 1 holds whatever collected them.
@@ -156,7 +171,7 @@ def theorem_1(case: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor
     )
 
 
-def equation_23(case: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tensor]:
+def equation_23(case: Case, seed: int, samples: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
     """The same with a random preference function (eq. 22 and eq. 23)."""
     generator = torch.Generator().manual_seed(seed + 1)
     preference = 0.2 + torch.rand(case.p_star.shape, generator=generator, dtype=torch.float64)
@@ -166,15 +181,15 @@ def equation_23(case: Case, seed: int, samples: int = 200) -> tuple[Tensor, Tens
 
 
 def _gradients_on_a_sample(
-    case: Case, seed: int, samples: int, difficulty: Tensor, preference: Tensor
-) -> tuple[Tensor, Tensor]:
+    case: Case, seed: int, samples: int, difficulty: torch.Tensor, preference: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     question = torch.randint(case.questions, (samples,), generator=generator)
     outcome = torch.randint(case.p_star.shape[1], (samples,), generator=generator)
     rewards = torch.bernoulli(case.p_star[question, outcome], generator=generator)
     difficulty, preference = difficulty[question], preference[question, outcome]
 
-    def loss(parameters: Tensor) -> Tensor:
+    def loss(parameters: torch.Tensor) -> torch.Tensor:
         chosen = case.outcomes.log_policy(parameters)[question, outcome]
         return -log_likelihood(rewards, chosen, difficulty, preference).mean()
 
@@ -184,10 +199,10 @@ def _gradients_on_a_sample(
     return case.gradient(loss), expected
 
 
-def theorem_2(case: Case) -> tuple[Tensor, Tensor]:
+def theorem_2(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradient of J_MLE (eq. 11 to 13), and the on-policy gradient of the likelihood (eq. 15)."""
 
-    def j_mle(parameters: Tensor) -> Tensor:
+    def j_mle(parameters: torch.Tensor) -> torch.Tensor:
         positive, negative = value(case.policy(parameters), case.p_star, case.difficulty)
         return positive - negative
 
@@ -195,10 +210,10 @@ def theorem_2(case: Case) -> tuple[Tensor, Tensor]:
     return case.gradient(j_mle), expected
 
 
-def negative_part(case: Case) -> tuple[Tensor, Tensor]:
+def negative_part(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradient of J_- (eq. 12b), and equation 18."""
 
-    def j_minus(parameters: Tensor) -> Tensor:
+    def j_minus(parameters: torch.Tensor) -> torch.Tensor:
         return value(case.policy(parameters), case.p_star, case.difficulty)[1]
 
     policy = case.policy(case.parameters)
@@ -208,7 +223,9 @@ def negative_part(case: Case) -> tuple[Tensor, Tensor]:
     return case.gradient(j_minus), expected
 
 
-def expected_gradient(case: Case, collected: Tensor, difficulty: Tensor) -> Tensor:
+def expected_gradient(
+    case: Case, collected: torch.Tensor, difficulty: torch.Tensor
+) -> torch.Tensor:
     """Gradient of the population log-likelihood on data from `collected` [Q, O], by Theorem 1."""
     policy = case.policy(case.parameters)
     # Linear in r, so the expectation of r takes its place.
@@ -216,7 +233,7 @@ def expected_gradient(case: Case, collected: Tensor, difficulty: Tensor) -> Tens
     return (terms[..., None] * case.score()).sum(1).mean(0)
 
 
-def stationary_point(case: Case, collected: Tensor) -> tuple[Tensor, Tensor]:
+def stationary_point(case: Case, collected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Population gradient where p* = pi* / D (appendix B.1), and 0.
 
     The truth is made from the policy, with a D above every probability; the data are collected by
@@ -231,13 +248,13 @@ def stationary_point(case: Case, collected: Tensor) -> tuple[Tensor, Tensor]:
     return found, torch.zeros_like(found)
 
 
-def difficulty_of_the_optimal_policy(case: Case) -> tuple[Tensor, Tensor]:
+def difficulty_of_the_optimal_policy(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
     """D sum_o p* (eq. 4 and 5), and 1: D p* is a policy."""
     total = (difficulty(case.p_star)[:, None] * case.p_star).sum(1)
     return total, torch.ones_like(total)
 
 
-def uniform_weights(case: Case) -> tuple[Tensor, Tensor]:
+def uniform_weights(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
     """Penalties of wrong outcomes with rho = the policy itself (appendix C), times 1 - c, and c.
 
     c is the correct rate of the policy, and D = 1 / c its difficulty under this preference (21):
@@ -250,7 +267,9 @@ def uniform_weights(case: Case) -> tuple[Tensor, Tensor]:
     return penalty * (1 - correct), correct.expand_as(policy)
 
 
-def length_preference(lengths: Tensor, confidence: float, gamma: float) -> tuple[Tensor, Tensor]:
+def length_preference(
+    lengths: torch.Tensor, confidence: float, gamma: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Penalties [N] with rho = gamma^length and D = 1 (eq. 23), and appendix C's approximation.
 
     confidence: geometric-mean probability below gamma. Both are (1 / length) times the same factor

@@ -25,7 +25,7 @@ rule sample_completions:
         runtime=config["resources"]["sample"]["runtime"],
         gpu=gpus_of(config, "sample"),
     params:
-        config=as_json(evaluation_config(config)),
+        config=lambda wildcards: as_json(evaluation_config(config, wildcards.set)),
         shards=config["evaluate"]["shards"],
     shell:
         """
@@ -61,7 +61,7 @@ rule score_completions:
         mem_mb=config["resources"]["sample"]["mem_mb"],
         runtime=config["resources"]["sample"]["runtime"],
     params:
-        config=as_json(evaluation_config(config)),
+        config=lambda wildcards: as_json(evaluation_config(config, wildcards.set)),
     shell:
         """
         python -m lens_impl.evaluation.evaluate score \

@@ -1,40 +1,65 @@
-"""DAPO (Yu et al. 2025, arXiv:2503.14476): GRPO's advantage and an overlong penalty.
+"""DAPO: GRPO's advantage and an overlong penalty.
 
 The rest of DAPO is not an advantage: clipping with a higher upper bound, the mean over tokens as
 loss, and dynamic sampling, which drops groups of equal rewards and samples others
 (config/methods.yaml). Deviations:
+
 - The length of the buffer is a share of the longest allowed response, so that it means the same at
   every scale; 4,096 of DAPO's 20,480 tokens are a fifth.
 - Dynamic sampling looks at the rewards before the penalty, as DAPO's own recipe does (its metric is
   the accuracy).
+- Dynamic sampling refills within verl's batch of prompts. At its limit the rest of the batch is
+  taken unfiltered, where DAPO's recipe stops with an error.
 """
 
-import torch
-from torch import Tensor
+from __future__ import annotations
 
+from dataclasses import dataclass
+
+from lens_impl import lazy_torch as torch
 from lens_impl.advantages.batch import RolloutBatch, to_tokens
 from lens_impl.advantages.grpo import normalize_in_group
-from lens_impl.advantages.options import check_number
+from lens_impl.advantages.method import Paper, method
+from lens_impl.advantages.options import Options, number
 from lens_impl.errors import UserError
 
 
-def dapo(batch: RolloutBatch, overlong_buffer: float = 0.0, overlong_factor: float = 1.0) -> Tensor:
+@dataclass(frozen=True)
+class DAPOOptions(Options):
+    overlong_buffer: float = number(
+        0.0,
+        "share of the longest allowed response, at its end, in which the reward falls; 0: none",
+        at_least=0,
+        at_most=1,
+    )
+    overlong_factor: float = number(1.0, "how far the reward falls in the buffer", at_least=0)
+
+
+@method(
+    "DAPO",
+    Paper("Yu et al.", 2025, "2503.14476"),
+    DAPOOptions,
+    all_wrong="dropped, others are sampled",
+    mixed="as `grpo`, of r minus the overlong penalty",
+    all_correct="dropped, others are sampled",
+    group_of_one="as `grpo` (verl filters no single response)",
+)
+def dapo(batch: RolloutBatch, options: DAPOOptions) -> torch.Tensor:
     """[B, T] float32 advantages of DAPO: GRPO's of the rewards with the overlong penalty.
 
-    overlong_buffer: share of batch.max_length, counted from its end, over which a response's
-    reward falls linearly to r - overlong_factor; 0 = no penalty, and then the values are GRPO's.
-    All-wrong and all-correct groups get 0, or the penalty's differences in length where there are
-    some (dynamic sampling never trains on these groups); a group of one gets its penalised reward.
+    In the buffer at the end of batch.max_length a response's reward falls linearly to
+    r - overlong_factor. Without a buffer the values are GRPO's. All-wrong and all-correct groups
+    get 0, or the penalty's differences in length where there are some (dynamic sampling never
+    trains on these groups); a group of one gets its penalised reward.
     """
-    check_number("dapo", "overlong_buffer", overlong_buffer, at_least=0, at_most=1)
-    check_number("dapo", "overlong_factor", overlong_factor, at_least=0)
     rewards = batch.exact_rewards
-    if overlong_buffer > 0:
-        rewards = rewards - overlong_factor * _overlong_share(batch, overlong_buffer)
+    if options.overlong_buffer > 0:
+        share = _overlong_share(batch, options.overlong_buffer)
+        rewards = rewards - options.overlong_factor * share
     return to_tokens(normalize_in_group(rewards, batch), batch)
 
 
-def _overlong_share(batch: RolloutBatch, overlong_buffer: float) -> Tensor:
+def _overlong_share(batch: RolloutBatch, overlong_buffer: float) -> torch.Tensor:
     """[B] float64: how far each response reaches into the buffer, from 0 to 1."""
     if batch.max_length is None:
         raise UserError(

@@ -1,8 +1,8 @@
 """What metrics.jsonl says of a step's rollout and its advantages, the same for every method."""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
 
+from lens_impl import lazy_torch as torch
 from lens_impl.advantages.batch import (
     RolloutBatch,
     is_all_correct,
@@ -14,7 +14,9 @@ from lens_impl.advantages.batch import (
 CALIBRATION_BINS = 10
 
 
-def step_diagnostics(batch: RolloutBatch, advantages: Tensor) -> dict[str, float | int | None]:
+def step_diagnostics(
+    batch: RolloutBatch, advantages: torch.Tensor
+) -> dict[str, float | int | None]:
     """Metrics of one step; advantages [B, T] are 0 where masked.
 
     reward: mean reward. groups_all_wrong, groups_mixed, groups_all_correct: shares of groups.
@@ -42,7 +44,7 @@ def step_diagnostics(batch: RolloutBatch, advantages: Tensor) -> dict[str, float
         "groups_all_correct": (per_group * all_correct).sum().item(),
         "confidence_correct": of_correct,
         "confidence_wrong": of_wrong,
-        "confidence_gap": None if None in (of_correct, of_wrong) else of_correct - of_wrong,
+        "confidence_gap": None if of_correct is None or of_wrong is None else of_correct - of_wrong,
         "calibration_error": calibration_error(confidence, batch.exact_rewards),
         "entropy": _mean(sequence_entropy(batch)),
         "advantage_mixed": _mean(magnitude[mixed]),
@@ -56,7 +58,7 @@ def step_diagnostics(batch: RolloutBatch, advantages: Tensor) -> dict[str, float
     }
 
 
-def calibration_error(confidence: Tensor, rewards: Tensor) -> float | None:
+def calibration_error(confidence: torch.Tensor, rewards: torch.Tensor) -> float | None:
     """Expected calibration error of confidences [B] in [0, 1] against rewards [B] in [0, 1].
 
     Sum over 10 bins of equal width of |mean confidence - mean reward| times the bin's share of
@@ -70,10 +72,10 @@ def calibration_error(confidence: Tensor, rewards: Tensor) -> float | None:
     return (gaps.abs().sum() / len(confidence)).item()
 
 
-def _mean(values: Tensor) -> float | None:
+def _mean(values: torch.Tensor) -> float | None:
     return values.to(torch.float64).mean().item() if len(values) else None
 
 
-def _share(values: Tensor, chosen: Tensor) -> float | None:
+def _share(values: torch.Tensor, chosen: torch.Tensor) -> float | None:
     total = values.sum()
     return (values[chosen].sum() / total).item() if total > 0 else None

@@ -15,14 +15,30 @@ Deviations and open choices:
   normalised as GRPO does it, a group of one included.
 - alpha multiplies the advantages of negative groups. The paper puts it before their part of the
   objective, which is the same, since the clipped objective is linear in the size of the advantage.
-- The preference functions of appendix C are options; see calibrated_rewards.
+
+The preference functions of appendix C are the option `preference`. Penalties before 1/G:
+- "geometric_mean": p / (D - p), section 5.1.
+- "none" (rho = 1): the same with p the raw probability of the whole sequence, in D too; both
+  readings of D_imp are then the raw one. The penalty is sparse, as section 5.1 says.
+- "policy" (rho = the policy itself): 1 / (D - 1), which is (share of correct) / (share of wrong) of
+  the group, and 0 in all-wrong groups. It exceeds 1 where more than half is correct; with 1/G it
+  stays below 1. Ignores difficulty and max_factor.
+- "length" (rho = gamma^length): (1 / length) * p / (gamma - p), at most 1, and 1 where p >= gamma.
+  The paper has gamma "properly tuned"; 1 is the smallest that no confidence exceeds. Ignores
+  difficulty and max_factor.
+
+With max_factor of at least 2, penalties stay within 1 (1/G where scaled). With 1/G besides, wrong
+responses of mixed groups are below 0 and correct ones above, for every preference. With a smaller
+factor or without 1/G neither is sure.
 """
 
+from __future__ import annotations
+
 import math
+from dataclasses import dataclass, replace
+from typing import Any
 
-import torch
-from torch import Tensor
-
+from lens_impl import lazy_torch as torch
 from lens_impl.advantages.batch import (
     RolloutBatch,
     centered,
@@ -34,140 +50,127 @@ from lens_impl.advantages.batch import (
     to_tokens,
 )
 from lens_impl.advantages.grpo import normalize_in_group
-from lens_impl.advantages.options import check_choice, check_number
+from lens_impl.advantages.method import Paper, method
+from lens_impl.advantages.options import Options, choice, number, switch
 
-DIFFICULTIES = ("length_normalized", "raw", "max_only")
-PREFERENCES = ("geometric_mean", "none", "policy", "length")
-NEGATIVE_NORMALIZATIONS = ("center", "standardize")
+PAPER = Paper("Feng et al.", 2025, "2510.08696")
 
 
-def lens(
-    batch: RolloutBatch,
-    alpha: float = 0.25,
-    difficulty: str = "length_normalized",
-    preference: str = "geometric_mean",
-    gamma: float = 1.0,
-    scale_by_group: bool = True,
-    max_factor: float = 2.0,
-    negative_normalization: str = "center",
-) -> Tensor:
+@dataclass(frozen=True)
+class LensOptions(Options):
+    """Options of LENS and of its two ablations."""
+
+    alpha: float = number(0.25, "weight of all-wrong groups", at_least=0)
+    difficulty: str = choice(
+        "length_normalized", "raw", "max_only", help="how D_imp of mixed groups is read (eq. 14)"
+    )
+    preference: str = choice(
+        "geometric_mean",
+        "none",
+        "policy",
+        "length",
+        help="what counts as a response's confidence (section 5.1; the others: appendix C)",
+    )
+    gamma: float = number(
+        1.0, "of preference `length`: the confidence at which the penalty is largest", above=0
+    )
+    scale_by_group: bool = switch(True, "whether penalties are scaled by 1/G")
+    max_factor: float = number(2.0, "the factor in front of the largest confidence in D", above=1)
+    negative_normalization: str = choice(
+        "center", "standardize", help="all-wrong groups: mean taken off, or also divided by the std"
+    )
+
+
+@method(
+    "LENS",
+    PAPER,
+    LensOptions,
+    all_wrong="alpha (r~ - mean r~)",
+    mixed="(r~ - mean r~) / (std r~ + 1e-6)",
+    all_correct="0",
+    group_of_one="0 if wrong, else as `grpo`",
+)
+def lens(batch: RolloutBatch, options: LensOptions) -> torch.Tensor:
     """[B, T] float32 advantages of LENS (section 5.1, "Final Objective").
 
     Mixed groups: GRPO's normalisation of the calibrated rewards. All-wrong groups:
-    alpha * (r~ - group mean of r~), with negative_normalization="standardize" also divided by the
-    group's standard deviation; equal confidences give 0, and so does a group of one. All-correct
-    groups: 0; a group of one, correct: 1 / (1 + 1e-6) as GRPO. The other options: see
-    calibrated_rewards. UserError for an option that does not exist or is out of range.
+    alpha * (r~ - group mean of r~); equal confidences give 0.
     """
-    calibrated = _calibrate(batch, difficulty, preference, gamma, scale_by_group, max_factor)
-    return _to_advantages(batch, calibrated, calibrated, alpha, negative_normalization)
+    calibrated = _calibrate(batch, options)
+    return _to_advantages(batch, calibrated, calibrated, options)
 
 
-def lens_mixed_only(
-    batch: RolloutBatch,
-    difficulty: str = "length_normalized",
-    preference: str = "geometric_mean",
-    gamma: float = 1.0,
-    scale_by_group: bool = True,
-    max_factor: float = 2.0,
-) -> Tensor:
-    """[B, T] float32 advantages of the ablation "LENS with only mixed groups" (appendix D.2).
+@method(
+    "LENS with only mixed groups",
+    PAPER,
+    LensOptions,
+    without=("alpha", "negative_normalization"),
+    all_wrong="0",
+    mixed="as `lens`",
+    all_correct="0",
+    group_of_one="as `lens`",
+)
+def lens_mixed_only(batch: RolloutBatch, options: LensOptions) -> torch.Tensor:
+    """[B, T] float32 advantages of the ablation "LENS with only mixed groups" (appendix D.2)."""
+    return lens(batch, replace(options, alpha=0.0))
 
-    Mixed groups as lens. All-wrong groups: 0. All-correct groups and groups of one as GRPO.
-    """
-    return lens(batch, 0.0, difficulty, preference, gamma, scale_by_group, max_factor)
 
-
-def lens_negative_only(
-    batch: RolloutBatch,
-    alpha: float = 0.25,
-    preference: str = "geometric_mean",
-    gamma: float = 1.0,
-    scale_by_group: bool = True,
-    max_factor: float = 2.0,
-    negative_normalization: str = "center",
-) -> Tensor:
+@method(
+    "LENS with only negative groups",
+    PAPER,
+    LensOptions,
+    without=("difficulty",),
+    all_wrong="as `lens`",
+    mixed="as `grpo`",
+    all_correct="0",
+    group_of_one="as `lens`",
+)
+def lens_negative_only(batch: RolloutBatch, options: LensOptions) -> torch.Tensor:
     """[B, T] float32 advantages of the ablation "LENS with only negative groups" (appendix D.2).
 
-    Mixed groups: GRPO on the plain rewards. All-wrong groups as lens, where D_imp is undefined and
-    so no difficulty is to be chosen. All-correct groups and groups of one as GRPO.
+    Mixed groups: GRPO on the plain rewards. In all-wrong groups D_imp is undefined, so there is no
+    difficulty to choose.
     """
-    calibrated = _calibrate(batch, "max_only", preference, gamma, scale_by_group, max_factor)
-    return _to_advantages(batch, calibrated, batch.exact_rewards, alpha, negative_normalization)
+    calibrated = _calibrate(batch, replace(options, difficulty="max_only"))
+    return _to_advantages(batch, calibrated, batch.exact_rewards, options)
 
 
-def calibrated_rewards(
-    batch: RolloutBatch,
-    difficulty: str = "length_normalized",
-    preference: str = "geometric_mean",
-    scale_by_group: bool = True,
-    gamma: float = 1.0,
-    max_factor: float = 2.0,
-) -> Tensor:
+def calibrated_rewards(batch: RolloutBatch, **options: Any) -> torch.Tensor:
     """[B] float32 calibrated rewards r~ = r - (1 - r) * penalty (section 5.1, "Calibrated Reward").
 
-    difficulty: reading of D_imp in mixed groups: "length_normalized", "raw" (whole-sequence
-        probabilities), or "max_only" (D = max_factor * max_j p_j there too).
-    preference: what a response's probability is compared with (appendix C), which decides p:
-        "geometric_mean": section 5.1.
-        "none": rho = 1, p is the raw sequence probability, in D too (both readings of D_imp).
-        "policy": rho = the policy itself; the penalty is 1 / (D - 1), that is correct share / wrong
-            share of the group, and 0 in all-wrong groups. Takes neither difficulty nor max_factor.
-        "length": rho = gamma^length; the penalty is (1 / length) * p / (gamma - p), at most 1, and
-            1 where p >= gamma. Takes neither difficulty nor max_factor.
-    gamma: above 0, for preference "length" alone. The paper has it "properly tuned"; 1 is the
-        smallest that no confidence exceeds.
-    scale_by_group: the factor 1/G on penalties, the paper's "Handling Invariance".
-    max_factor: the factor in front of the maximum in D, above 1. From 2 on penalties stay within
-        1 (1/G where scaled), and mixed groups keep their signs; below, neither is sure.
-
-    Penalties of preference "policy" exceed 1 where more than half of the group is correct; with
-    1/G they stay below 1.
+    options: fields of LensOptions by name; UserError for a wrong value.
     """
-    return _calibrate(batch, difficulty, preference, gamma, scale_by_group, max_factor).float()
+    return _calibrate(batch, LensOptions(**options)).float()
 
 
-def _calibrate(
-    batch: RolloutBatch,
-    difficulty: str,
-    preference: str,
-    gamma: float,
-    scale_by_group: bool,
-    max_factor: float,
-) -> Tensor:
+def _calibrate(batch: RolloutBatch, options: LensOptions) -> torch.Tensor:
     """[B] float64 calibrated rewards."""
-    check_choice("lens", "difficulty", difficulty, DIFFICULTIES)
-    check_choice("lens", "preference", preference, PREFERENCES)
-    check_number("lens", "gamma", gamma, above=0)
-    check_number("lens", "max_factor", max_factor, above=1)
-    if preference == "policy":
+    if options.preference == "policy":
         penalty = _odds_of_correct(batch)
-    elif preference == "length":
-        penalty = _length_penalty(batch, gamma)
+    elif options.preference == "length":
+        penalty = _length_penalty(batch, options.gamma)
     else:
-        penalty = _confidence_penalty(batch, difficulty, preference == "none", max_factor)
-    if scale_by_group:
+        penalty = _confidence_penalty(batch, options)
+    if options.scale_by_group:
         penalty = penalty / batch.group_size
-    # Confidences that are equal but for the rounding of their sums shall be equal.
+    # Confidences that differ only by the rounding of their sums count as equal.
     penalty = penalty.round(decimals=12)
     return batch.exact_rewards - (1 - batch.exact_rewards) * penalty
 
 
-def _confidence_penalty(
-    batch: RolloutBatch, difficulty: str, raw: bool, max_factor: float
-) -> Tensor:
+def _confidence_penalty(batch: RolloutBatch, options: LensOptions) -> torch.Tensor:
     """[B] float64: p / (D - p), p the geometric-mean or the raw sequence probability."""
     of_sequence = batch.sequence_log_probs
-    log_p = of_sequence if raw else log_confidence(batch)
-    log_d = math.log(max_factor) + group_max(log_p, batch)
-    if difficulty != "max_only":
-        log_d_imp = _log_d_imp(batch, of_sequence if difficulty == "raw" else log_p)
+    log_p = of_sequence if options.preference == "none" else log_confidence(batch)
+    log_d = math.log(options.max_factor) + group_max(log_p, batch)
+    if options.difficulty != "max_only":
+        log_d_imp = _log_d_imp(batch, of_sequence if options.difficulty == "raw" else log_p)
         log_d = torch.where(is_all_wrong(batch), log_d, torch.maximum(log_d_imp, log_d))
     # p / (D - p) = 1 / (D/p - 1); D > p keeps it finite, also where p and D underflow.
     return 1 / torch.expm1(log_d - log_p)
 
 
-def _log_d_imp(batch: RolloutBatch, log_p: Tensor) -> Tensor:
+def _log_d_imp(batch: RolloutBatch, log_p: torch.Tensor) -> torch.Tensor:
     """[B] float64: log of the group's D_imp (eq. 14); without meaning in all-wrong groups."""
     rewards = batch.exact_rewards
     # Far below any log(r / p), and finite: a wrong response adds nothing to the sum.
@@ -175,14 +178,14 @@ def _log_d_imp(batch: RolloutBatch, log_p: Tensor) -> Tensor:
     return batch.group_size.log() - group_logsumexp(terms, batch)
 
 
-def _odds_of_correct(batch: RolloutBatch) -> Tensor:
+def _odds_of_correct(batch: RolloutBatch) -> torch.Tensor:
     """[B] float64: 1 / (D - 1) with D = 1 / mean reward; 0 where no response takes a penalty."""
     correct = group_mean(batch.exact_rewards, batch)
     wrong = group_mean(1 - batch.exact_rewards, batch)
     return torch.where(wrong > 0, correct / wrong, 0.0)
 
 
-def _length_penalty(batch: RolloutBatch, gamma: float) -> Tensor:
+def _length_penalty(batch: RolloutBatch, gamma: float) -> torch.Tensor:
     """[B] float64: (1 / length) * p / (gamma - p), at most 1; 1 where p >= gamma."""
     log_ratio = math.log(gamma) - log_confidence(batch)
     penalty = 1 / torch.expm1(log_ratio) / batch.lengths.clamp(min=1)
@@ -190,21 +193,21 @@ def _length_penalty(batch: RolloutBatch, gamma: float) -> Tensor:
 
 
 def _to_advantages(
-    batch: RolloutBatch, negative: Tensor, others: Tensor, alpha: float, normalization: str
-) -> Tensor:
+    batch: RolloutBatch, negative: torch.Tensor, others: torch.Tensor, options: LensOptions
+) -> torch.Tensor:
     """[B, T] float32: the rewards `negative` [B] in all-wrong groups, `others` [B] elsewhere."""
-    check_number("lens", "alpha", alpha, at_least=0)
-    check_choice("lens", "negative_normalization", normalization, NEGATIVE_NORMALIZATIONS)
-    compared = alpha * _compare_confidences(negative, batch, normalization)
+    compared = options.alpha * _compare_confidences(negative, batch, options)
     return to_tokens(
         torch.where(is_all_wrong(batch), compared, normalize_in_group(others, batch)), batch
     )
 
 
-def _compare_confidences(calibrated: Tensor, batch: RolloutBatch, normalization: str) -> Tensor:
+def _compare_confidences(
+    calibrated: torch.Tensor, batch: RolloutBatch, options: LensOptions
+) -> torch.Tensor:
     """[B] float64: calibrated rewards of a negative group against each other."""
     differences = centered(calibrated, batch)
-    if normalization == "center":
+    if options.negative_normalization == "center":
         return differences
     # Where the differences are 0, a group of one among them, they stay 0.
     return torch.where(differences == 0, 0.0, normalize_in_group(calibrated, batch))

@@ -1,30 +1,58 @@
-"""Checks of the methods' options; each names the option."""
+"""A method's options: a frozen dataclass whose fields have a default, bounds and a line of help.
+
+@dataclass(frozen=True)
+class RLZVPOptions(Options):
+    alpha: float = number(0.1, "weight of the entropy", at_least=0)
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from lens_impl.errors import UserError
 
 
-def check_number(
-    method: str,
-    name: str,
-    value: float,
+@dataclass(frozen=True)
+class Options:
+    """Options of one method; this one has none. UserError for a value that is not allowed."""
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value, allowed = getattr(self, option.name), option.metadata["allowed"]
+            if not option.metadata["accepts"](value):
+                comma = ";" if "," in allowed else ","
+                raise UserError(f"{option.name} must be {allowed}{comma} got {value!r}")
+
+
+def number(
+    default: float,
+    help: str,
     *,
     at_least: float = -math.inf,
     above: float = -math.inf,
     at_most: float = math.inf,
-) -> None:
-    """UserError unless value is a finite number within the bounds."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and at_least <= value <= at_most and value > above:
-        return
+) -> Any:
+    """A field for a finite number within the bounds."""
+
+    def accepts(value: Any) -> bool:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and math.isfinite(value) and at_least <= value <= at_most and value > above
+
     bounds = {"of at least": at_least, "above": above, "of at most": at_most}
     limits = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
-    allowed = " ".join(["a number", " and ".join(limits)]).strip()
-    raise UserError(f"{method}: {name} must be {allowed}, got {value!r}")
+    return _option(default, help, accepts, " ".join(["a number", " and ".join(limits)]).strip())
 
 
-def check_choice(method: str, name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """UserError unless value is one of the allowed names."""
-    if value not in allowed:
-        raise UserError(f"{method}: {name} must be one of {', '.join(allowed)}; got {value!r}")
+def choice(*names: str, help: str) -> Any:
+    """A field for one of these names; the first is the default."""
+    return _option(names[0], help, names.__contains__, f"one of {', '.join(names)}")
+
+
+def switch(default: bool, help: str) -> Any:
+    """A field for true or false."""
+    return _option(default, help, lambda value: isinstance(value, bool), "true or false")
+
+
+def _option(default: Any, help: str, accepts: Callable[[Any], bool], allowed: str) -> Any:
+    return field(default=default, metadata={"accepts": accepts, "allowed": allowed, "help": help})

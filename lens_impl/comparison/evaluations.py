@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from lens_impl.evaluation.counts import problem_counts
 from lens_impl.experiments.runs import Run, base_name, grouped
+from lens_impl.provenance import origin
 from lens_impl.results import Results
 
 COLUMNS = ["problem_id", "sample", "level", "type", "correct"]
@@ -82,16 +83,15 @@ def _check_n(found: Evaluations, ks: list[int]) -> None:
 
 
 def _check_commits(results: Results, found: Evaluations) -> None:
-    commits: dict[str, list[str]] = {}
+    manifests = []
     for run in results.runs:
         try:
-            commit = results.manifest(run.name)["git"]["commit"]
-        except (OSError, ValueError, KeyError) as error:
+            manifests.append(results.manifest(run.name))
+        except (OSError, ValueError) as error:
             what = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
             path = results.file(run.name, "manifest.json")
             found.faults.append(f"{path} {what}: which code made {run.name} is not known.")
-            continue
-        commits.setdefault((commit or "unknown")[:12], []).append(run.name)
-    if len(commits) > 1:
-        named = "; ".join(f"{commit}: {', '.join(names)}" for commit, names in commits.items())
+    code = origin(manifests).runs_by_commit
+    if len(code) > 1:
+        named = "; ".join(f"{commit[:12]}: {', '.join(names)}" for commit, names in code.items())
         found.notes.append(f"MIXED COMMITS, so code may differ between these runs: {named}.")

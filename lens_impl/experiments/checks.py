@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from lens_impl.advantages import METHODS
 from lens_impl.errors import UserError, choice
 from lens_impl.experiments.samples import check_samples
 from lens_impl.experiments.sentences import check_schema
@@ -18,6 +19,18 @@ def check(config: dict) -> None:
     check_schema(config, "config.schema.yaml", "config: ")
     for sentence in (sentence for rule in CHECKS for sentence in rule(config)):
         raise UserError(sentence)
+
+
+def advantages_take_their_options(config: dict) -> Iterator[str]:
+    """Each method's advantage exists, and its options are within their bounds."""
+    for name, method in config["methods"].items():
+        where, advantage = f"config/methods.yaml: {name}", method["advantage"]
+        if advantage not in METHODS:
+            yield f"{where}.advantage is {advantage!r}, but must be {choice(advantage, METHODS)}"
+        try:
+            METHODS[advantage].checked(method.get("options", {}))
+        except UserError as error:
+            yield f"{where}.options: {error}. Hint: docs/methods.md has a table."
 
 
 def keep_needs_token_mean(config: dict) -> Iterator[str]:
@@ -131,6 +144,7 @@ def local_folder_exists(config: dict) -> Iterator[str]:
 
 
 CHECKS = (
+    advantages_take_their_options,
     keep_needs_token_mean,
     whole_updates,
     ranks_divide_updates,

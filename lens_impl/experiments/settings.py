@@ -23,7 +23,7 @@ def training_settings(config: dict, run: Run) -> dict:
     others = {key: value for key, value in train.items() if key not in (*_SCHEDULE, *_RANKS, "gpu")}
     return {
         **asdict(run),
-        "advantage": config["methods"][run.method],
+        "recipe": config["methods"][run.method],
         "learning_rate": config["models"][run.model]["learning_rate"],
         **others,
         **(ranks if set(ranks.values()) != {1} else {}),

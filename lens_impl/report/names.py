@@ -1,23 +1,11 @@
 """Names and sentences that tables, figures and the summary share."""
 
+from lens_impl.advantages import METHODS
 from lens_impl.comparison.evaluations import Evaluations
 
 METHOD_NAMES = {
     "base": "base model",
-    "grpo": "GRPO",
-    "lens": "LENS",
-    "lens-mixed-only": "LENS with only mixed groups",
-    "lens-negative-only": "LENS with only negative groups",
-    "dr-grpo": "Dr. GRPO",
-    "dapo": "DAPO",
-    "ngrpo": "NGRPO",
-    "psr": "PSR",
-    "nsr": "NSR",
-    "w-reinforce": "W-REINFORCE",
-    "rl-zvp": "RL-ZVP",
-    "asym-re": "AsymRE",
-    "lens-alpha-1": "LENS, alpha 1",
-    "lens-alpha-4": "LENS, alpha 4",
+    **{name.replace("_", "-"): method.title for name, method in METHODS.items()},
 }
 TOY = (
     "Designed toy: not comparable with the paper's absolute numbers, only directions are compared."
@@ -25,8 +13,18 @@ TOY = (
 
 
 def method_name(method: str) -> str:
-    """The paper's name of a method, or its key in config/methods.yaml."""
-    return METHOD_NAMES.get(method, method)
+    """The paper's name of a method: lens is LENS, and its variant lens-alpha-1 is "LENS, alpha 1".
+
+    A method of another name is called as config/methods.yaml calls it.
+    """
+    if method in METHOD_NAMES:
+        return METHOD_NAMES[method]
+    families = [name for name in METHOD_NAMES if method.startswith(f"{name}-")]
+    if not families:
+        return method
+    family = max(families, key=len)
+    variant = method.removeprefix(f"{family}-").replace("-", " ")
+    return f"{METHOD_NAMES[family]}, {variant}"
 
 
 def warnings(found: Evaluations) -> list[str]:

@@ -5,6 +5,7 @@ import pandas as pd
 from lens_impl.comparison.evaluations import Evaluations, read_evaluations
 from lens_impl.comparison.paper import paper_numbers
 from lens_impl.comparison.seed_study import SEED_COUNTS, seeds_rows
+from lens_impl.provenance import origin
 from lens_impl.report.names import method_name, warnings
 from lens_impl.report.page import Page
 from lens_impl.results import Results
@@ -40,14 +41,8 @@ def seeds_markdown(rows: pd.DataFrame, found: Evaluations, results: Results) -> 
 
 def _provenance(results: Results) -> str:
     names = [run.name for run in results.runs]
-    manifests = [
-        results.manifest(name) for name in names if results.file(name, "manifest.json").is_file()
-    ]
-    commits = sorted({(m["git"]["commit"] or "unknown")[:12] for m in manifests})
-    days = sorted(m["finished"][:10] for m in manifests)
-    dirty = " with uncommitted changes" if any(m["git"]["dirty"] for m in manifests) else ""
-    when = f", {days[0]} to {days[-1]}" if days else ""
-    return f"{len(manifests)} of {len(names)} runs, commit {', '.join(commits)}{dirty}{when}."
+    found = [name for name in names if results.file(name, "manifest.json").is_file()]
+    return f"Of {len(names)} runs: {origin(map(results.manifest, found))}."
 
 
 def _differences(part: pd.DataFrame) -> str:

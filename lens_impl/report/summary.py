@@ -15,6 +15,7 @@ from lens_impl.errors import run_cli
 from lens_impl.evaluation.evaluate import UNJUDGED
 from lens_impl.evaluation.levels import ALL, HARD
 from lens_impl.files import write_text
+from lens_impl.provenance import origin
 from lens_impl.report.names import method_name
 from lens_impl.results import Results, add_arguments, from_arguments
 from lens_impl.text import grid, wrap
@@ -74,19 +75,17 @@ def _verdicts(results: Results) -> list[str]:
 
 def _code(results: Results) -> str:
     """The commit that trained the runs; what is wrong with it in capitals."""
-    by_commit: dict[str, list[str]] = {}
-    dirty = []
-    for run in results.runs:
-        git = results.manifest(run.name)["git"]
-        by_commit.setdefault((git["commit"] or "unknown")[:12], []).append(run.name)
-        dirty += [run.name] if git["dirty"] else []
-    if len(by_commit) > 1:
+    code = origin(results.manifest(run.name) for run in results.runs)
+    if len(code.commits) > 1:
         lines = [wrap("MIXED COMMITS: the runs were not all made by the same code.")]
-        lines += [wrap(f"- {commit}: {', '.join(names)}") for commit, names in by_commit.items()]
+        lines += [
+            wrap(f"- {commit[:12]}: {', '.join(names)}")
+            for commit, names in code.runs_by_commit.items()
+        ]
     else:
-        lines = [f"All {len(results.runs)} runs: commit {', '.join(by_commit)}."]
-    if dirty:
-        lines.append(wrap(f"UNCOMMITTED CHANGES when these were trained: {', '.join(dirty)}."))
+        lines = [f"All {len(results.runs)} runs: commit {', '.join(code.commits)}."]
+    if code.dirty:
+        lines.append(wrap(f"UNCOMMITTED CHANGES when these were trained: {', '.join(code.dirty)}."))
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lens_impl.errors import UserError, run_cli
+from lens_impl.evaluation.levels import ALL
 from lens_impl.experiments.runs import Run, base_name
 from lens_impl.files import metrics_lines, read_json, write_json
 from lens_impl.provenance import origin
@@ -215,7 +216,10 @@ def _about_run(results: Results, run: Run, manifest: dict) -> str:
 
 
 def _mirror_evaluation(client: MlflowClient, results: Results, name: str, run_id: str) -> None:
-    """Log every pass_at_k_{set}.csv of a run as its metrics {set}/pass_at_{k}/level_{level}."""
+    """Log every pass_at_k_{set}.csv of a run as its metrics {set}/pass_at_{k}/level_{level}.
+
+    The interval of all levels is logged as well, as level_all_low and level_all_high.
+    """
     from mlflow.entities import Metric
 
     for path in sorted((results.path / "runs" / name).glob("pass_at_k_*.csv")):
@@ -223,10 +227,13 @@ def _mirror_evaluation(client: MlflowClient, results: Results, name: str, run_id
         # The file's own time: the same file logs nothing twice, a newer one replaces the values.
         written = int(path.stat().st_mtime * 1000)
         table = results.on(dataset).pass_at_k(name)
-        metrics = [
-            Metric(f"{dataset}/pass_at_{row.k}/level_{row.level}", row.estimate, written, 0)
-            for row in table.itertuples()
-        ]
+        values = {}
+        for row in table.itertuples():
+            name_of_row = f"{dataset}/pass_at_{row.k}/level_{row.level}"
+            values[name_of_row] = row.estimate
+            if row.level == ALL:
+                values |= {f"{name_of_row}_low": row.low, f"{name_of_row}_high": row.high}
+        metrics = [Metric(key, value, written, 0) for key, value in values.items()]
         client.log_batch(run_id, metrics=metrics)
         client.log_artifact(run_id, str(path))
 

@@ -7,9 +7,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-# What a method may set beside the options of its advantage (config/methods.yaml).
-TRAINING_OPTIONS = ("clip_low", "clip_high", "loss", "filter_groups", "keep")
-
 
 @dataclass(frozen=True)
 class Paths:
@@ -30,22 +27,21 @@ def verl_overrides(
     (experiments/settings.py), and `gpu`, what fits into GPUs
     (`train.gpu` of the configuration). resume_step: a checkpoint's step, or None.
     """
-    method = dict(settings["advantage"])
-    training = {key: method.pop(key) for key in TRAINING_OPTIONS if key in method}
+    recipe = settings["recipe"]  # the method's entry in config/methods.yaml
     values = {
         **_data(settings, schedule, paths),
         **_actor(settings),
-        **_loss(settings, training),
+        **_loss(settings),
         **_rollout(settings, schedule),
         **_trainer(settings, schedule, paths, resume_step),
         **(_cpu(settings) if settings["device"] == "cpu" else _cuda(settings, schedule["gpu"])),
         "algorithm.adv_estimator": "grpo",
         # "We do not add any KL regularization following common practices" (section 6).
         "algorithm.use_kl_in_reward": False,
-        "+lens.advantage": method.pop("advantage"),
-        "+lens.options": method,
-        "+lens.keep": training.get("keep", "all"),
-        **_dynamic_sampling(training),
+        "+lens.advantage": recipe["advantage"],
+        "+lens.options": recipe.get("options", {}),
+        "+lens.keep": recipe.get("keep", "all"),
+        **_dynamic_sampling(recipe),
         "+lens.dump_every": schedule["dump_every"],
     }
     return [f"{key}={_hydra(value)}" for key, value in values.items()]
@@ -85,18 +81,18 @@ def _actor(settings: dict) -> dict:
     }
 
 
-def _loss(settings: dict, training: dict) -> dict:
+def _loss(settings: dict) -> dict:
     """Clipping and aggregation: the paper's, or what the method says."""
-    actor = "actor_rollout_ref.actor"
+    actor, recipe = "actor_rollout_ref.actor", settings["recipe"]
     # Equation 3: mean over responses of the mean over tokens; verl's default is token-mean.
-    loss = training.get("loss", "seq-mean-token-mean")
+    loss = recipe.get("loss", "seq-mean-token-mean")
     # Dr. GRPO divides the sum over tokens by a constant; verl's default is the width of the batch.
     constant = settings["max_response_tokens"] if loss == "seq-mean-token-sum-norm" else None
     return {
         # "We use a clipping ratio of 0.2 for all the models" (D.1).
         f"{actor}.clip_ratio": settings["clip_ratio"],
-        f"{actor}.clip_ratio_low": training.get("clip_low", settings["clip_ratio"]),
-        f"{actor}.clip_ratio_high": training.get("clip_high", settings["clip_ratio"]),
+        f"{actor}.clip_ratio_low": recipe.get("clip_low", settings["clip_ratio"]),
+        f"{actor}.clip_ratio_high": recipe.get("clip_high", settings["clip_ratio"]),
         # verl's dual clip is always on at 3.0; equation 3 has none.
         f"{actor}.clip_ratio_c": 1.0e9,
         f"{actor}.loss_agg_mode": loss,
@@ -104,11 +100,11 @@ def _loss(settings: dict, training: dict) -> dict:
     }
 
 
-def _dynamic_sampling(training: dict) -> dict:
+def _dynamic_sampling(recipe: dict) -> dict:
     """verl's own filter of groups with equal rewards, for a method that asks for it."""
-    if "filter_groups" not in training:
+    if "filter_groups" not in recipe:
         return {"algorithm.filter_groups.enable": False}
-    limit = training["filter_groups"]["max_num_gen_batches"]
+    limit = recipe["filter_groups"]["max_num_gen_batches"]
     return {
         "algorithm.filter_groups.enable": True,
         "algorithm.filter_groups.metric": "reward",
@@ -134,7 +130,7 @@ def _rollout(settings: dict, schedule: dict) -> dict:
 
 
 def _trainer(settings: dict, schedule: dict, paths: Paths, resume_step: int | None) -> dict:
-    resume = {"trainer.resume_mode": "disable"}
+    resume: dict[str, object] = {"trainer.resume_mode": "disable"}
     if resume_step is not None:
         resume = {
             "trainer.resume_mode": "resume_path",

@@ -10,9 +10,9 @@ from support.synthetic_results import synthetic_results, synthetic_runs, write_e
 
 from lens_impl.report import registry
 from lens_impl.report.figures import __main__ as command
-from lens_impl.report.figures.paper import weight
 from lens_impl.report.figures.style import context
 from lens_impl.results import Results
+from lens_impl.theory import weight
 
 LLAMA = "llama-3-1-8b-instruct"
 

@@ -241,7 +241,7 @@ def test_many_seeds(tmp_path):
     assert row["paper_effect"] == pytest.approx((2.54 + 1.53) / 200)
     assert 0 < row["power_2"] < row["power_5"] < row["power_20"] <= 1
     text = text_of(results, "seeds")
-    assert f"10 of 10 runs, commit {COMMIT[:12]}, 2026-01-01 to 2026-01-01." in text
+    assert f"Of 10 runs: 10 runs, commit {COMMIT[:12]}, finished 2026-01-01." in text
 
 
 def test_k_above_n_and_missing_runs(tmp_path):

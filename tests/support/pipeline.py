@@ -61,7 +61,7 @@ def train_command(
     inputs: Path, run_dir: Path, seed: int = 1, steps: int = STEPS, method: dict = LENS
 ) -> list[str]:
     run = Run("tiny", "math-dapo", "lens", seed)
-    settings = training_settings(CONFIG, run) | {"group_size": 8, "advantage": method}
+    settings = training_settings(CONFIG, run) | {"group_size": 8, "recipe": method}
     schedule = SCHEDULE | {"steps": steps}
     values = {
         "--config": json.dumps(settings),

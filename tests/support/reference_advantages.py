@@ -1,20 +1,44 @@
-"""The methods once more, from their papers, with plain loops in float64; to compare with."""
+"""The methods once more, from their papers, with plain loops in float64; to compare with.
+
+A new method adds one function here, under its own name and with `@loop`.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-REWARD_ONLY = {
-    "psr": lambda r: r,
-    "nsr": lambda r: r - 1,
-    "w_reinforce": lambda r, positive_weight=0.1: positive_weight * r - (1 - r),
-}
+
+@dataclass(frozen=True)
+class Group:
+    """One group: rewards, and for each response the values at its tokens."""
+
+    rewards: list[float]
+    log_probs: list[list[float]]
+    entropies: list[list[float]] | None
+    max_length: int | None
+
+
+LOOPS: dict[str, Callable] = {}
+OPTIONS: dict[str, list[dict]] = {}  # of each method, the options under which it is compared
+
+
+def loop(*options: dict) -> Callable:
+    """Register the loop of a method: from a Group to a value per response, or per token of each."""
+
+    def register(function: Callable) -> Callable:
+        LOOPS[function.__name__] = function
+        OPTIONS[function.__name__] = list(options)
+        return function
+
+    return register
 
 
 def reference_advantages(
     name, rewards, group_ids, mask, old_log_probs, entropies=None, max_length=None, **options
 ) -> np.ndarray:
-    """[B, T] float64 advantages; mask, old_log_probs and entropies [B, T], anything numpy holds."""
+    """[B, T] float64 advantages; mask, old_log_probs and entropies [B, T], anything numpy takes."""
     rewards = [float(np.float32(reward)) for reward in rewards]
     mask = np.asarray(mask, bool)
     log_probs = _tokens(mask, old_log_probs)
@@ -24,16 +48,30 @@ def reference_advantages(
         members.setdefault(group, []).append(i)
 
     advantages = np.zeros(mask.shape)
-    for group in members.values():
-        r = [rewards[i] for i in group]
-        if name == "rl_zvp" and len(set(r)) == 1 and r[0] in (0, 1):
-            values = [_zero_variance(r[0], entropies[i], **options) for i in group]
-        else:
-            values = _group_advantages(name, r, [log_probs[i] for i in group], max_length, options)
-            values = [[v] * len(log_probs[i]) for i, v in zip(group, values, strict=True)]
-        for i, of_tokens in zip(group, values, strict=True):
-            advantages[i, mask[i]] = of_tokens
+    for rows in members.values():
+        group = Group(
+            [rewards[i] for i in rows],
+            [log_probs[i] for i in rows],
+            None if entropies is None else [entropies[i] for i in rows],
+            max_length,
+        )
+        for i, value in zip(rows, LOOPS[name](group, **options), strict=True):
+            advantages[i, mask[i]] = value
     return advantages
+
+
+def reference(name, batch, **options) -> np.ndarray:
+    """reference_advantages of a RolloutBatch."""
+    return reference_advantages(
+        name,
+        batch.rewards,
+        batch.group_ids,
+        batch.response_mask,
+        batch.old_log_probs,
+        batch.entropies,
+        batch.max_length,
+        **options,
+    )
 
 
 def _tokens(mask, values):
@@ -41,70 +79,122 @@ def _tokens(mask, values):
     return [row[kept].tolist() for row, kept in zip(values, mask, strict=True)]
 
 
-def _group_advantages(name, r, log_probs, max_length, options):
-    options = dict(options)
-    if name in REWARD_ONLY:
-        return [REWARD_ONLY[name](x, **options) for x in r]
-    if name in ("grpo", "rl_zvp"):
-        return _standardize(r)
-    if name == "dr_grpo":
-        return list(r) if len(r) == 1 else [x - np.mean(r) for x in r]
-    if name == "dapo":
-        buffer = options.get("overlong_buffer", 0.0)
-        if buffer:
-            factor = options.get("overlong_factor", 1.0)
-            r = [
-                x - factor * _overlong(len(tokens), max_length, buffer)
-                for x, tokens in zip(r, log_probs, strict=True)
-            ]
-        return _standardize(r)
-    if name == "ngrpo":
-        pool = [*r, 1.0]
-        deviation = float(np.std(pool, ddof=1))
-        return [(x - float(np.mean(pool))) / (deviation + 1e-6) for x in r]
-    if name == "asym_re":
-        return [x - (float(np.mean(r)) + options.get("delta", -0.1)) for x in r]
-
-    negative = all(reward == 0 for reward in r)
-    alpha = options.pop("alpha", 0.25)
-    normalization = options.pop("negative_normalization", "center")
-    if name == "lens_mixed_only":
-        return [0.0] * len(r) if negative else _standardize(_calibrate(r, log_probs, **options))
-    if name == "lens_negative_only" and not negative:
-        return _standardize(r)
-    if name in ("lens", "lens_negative_only"):
-        calibrated = _calibrate(r, log_probs, **options)
-        if not negative:
-            return _standardize(calibrated)
-        mean = sum(calibrated) / len(calibrated)
-        deviation = 1.0
-        if normalization == "standardize" and len(r) > 1:
-            deviation = float(np.std(calibrated, ddof=1)) + 1e-6
-        return [alpha * (value - mean) / deviation for value in calibrated]
-    raise KeyError(name)
+@loop()
+def grpo(group):
+    return _standardize(group.rewards)
 
 
-def _zero_variance(reward, entropies, alpha=0.1):
-    if reward == 1:
-        return [alpha * h for h in entropies]
-    return [-alpha * (max(entropies) - h) for h in entropies]
+@loop()
+def dr_grpo(group):
+    r = group.rewards
+    return list(r) if len(r) == 1 else [x - np.mean(r) for x in r]
 
 
-def _overlong(length, max_length, buffer):
-    exceeds = length - (max_length - buffer * max_length)
-    return min(max(exceeds / (buffer * max_length), 0.0), 1.0)
+@loop(
+    {"overlong_buffer": 0.5, "overlong_factor": 0.7},
+    {"overlong_buffer": 1},
+)
+def dapo(group, overlong_buffer=0.0, overlong_factor=1.0):
+    r = group.rewards
+    if overlong_buffer:
+        buffer = overlong_buffer * group.max_length
+        exceeds = [len(tokens) - (group.max_length - buffer) for tokens in group.log_probs]
+        shares = [min(max(x / buffer, 0.0), 1.0) for x in exceeds]
+        r = [x - overlong_factor * share for x, share in zip(r, shares, strict=True)]
+    return _standardize(r)
+
+
+@loop()
+def ngrpo(group):
+    pool = [*group.rewards, 1.0]
+    deviation = float(np.std(pool, ddof=1))
+    return [(x - float(np.mean(pool))) / (deviation + 1e-6) for x in group.rewards]
+
+
+@loop()
+def psr(group):
+    return group.rewards
+
+
+@loop()
+def nsr(group):
+    return [r - 1 for r in group.rewards]
+
+
+@loop({"positive_weight": 0.5})
+def w_reinforce(group, positive_weight=0.1):
+    return [positive_weight * r - (1 - r) for r in group.rewards]
+
+
+@loop({"alpha": 0.3})
+def rl_zvp(group, alpha=0.1):
+    r = group.rewards
+    if set(r) == {1.0}:
+        return [[alpha * h for h in entropies] for entropies in group.entropies]
+    if set(r) == {0.0}:
+        return [[-alpha * (max(hs) - h) for h in hs] for hs in group.entropies]
+    return _standardize(r)
+
+
+@loop({"delta": -0.4})
+def asym_re(group, delta=-0.1):
+    return [r - (float(np.mean(group.rewards)) + delta) for r in group.rewards]
+
+
+@loop(
+    {"alpha": 1.5},
+    {"difficulty": "raw"},
+    {"difficulty": "max_only"},
+    {"preference": "none"},
+    {"preference": "none", "difficulty": "max_only"},
+    {"preference": "policy"},
+    {"preference": "length"},
+    {"preference": "length", "gamma": 0.6},
+    {"scale_by_group": False},
+    {"max_factor": 1.2},
+    {"max_factor": 4},
+    {"negative_normalization": "standardize"},
+    {"preference": "none", "max_factor": 3, "scale_by_group": False, "alpha": 1},
+)
+def lens(group, alpha=0.25, negative_normalization="center", **calibration):
+    calibrated = _calibrate(group, **calibration)
+    if any(group.rewards):
+        return _standardize(calibrated)
+    mean = sum(calibrated) / len(calibrated)
+    deviation = 1.0
+    if negative_normalization == "standardize" and len(calibrated) > 1:
+        deviation = float(np.std(calibrated, ddof=1)) + 1e-6
+    return [alpha * (value - mean) / deviation for value in calibrated]
+
+
+@loop(
+    {"difficulty": "raw", "max_factor": 3.0},
+    {"preference": "length", "gamma": 0.6, "scale_by_group": False},
+)
+def lens_mixed_only(group, **calibration):
+    if not any(group.rewards):
+        return [0.0] * len(group.rewards)
+    return _standardize(_calibrate(group, **calibration))
+
+
+@loop(
+    {"preference": "length", "gamma": 0.9, "alpha": 1},
+    {"negative_normalization": "standardize"},
+    {"max_factor": 1.5, "scale_by_group": False},
+)
+def lens_negative_only(group, **options):
+    return _standardize(group.rewards) if any(group.rewards) else lens(group, **options)
 
 
 def _calibrate(
-    r,
-    log_probs,
+    group,
     difficulty="length_normalized",
     preference="geometric_mean",
     gamma=1.0,
     scale_by_group=True,
     max_factor=2.0,
 ):
-    size = len(r)
+    r, log_probs, size = group.rewards, group.log_probs, len(group.rewards)
     lengths = [max(len(tokens), 1) for tokens in log_probs]
     whole = [math.exp(sum(tokens)) for tokens in log_probs]
     p = [x ** (1 / n) for x, n in zip(whole, lengths, strict=True)]

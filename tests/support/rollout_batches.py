@@ -3,7 +3,12 @@
 import numpy as np
 import torch
 
-from lens_impl.advantages import RolloutBatch
+from lens_impl.advantages import RolloutBatch, compute_advantages
+
+
+def per_response(name, batch, **options):
+    """The advantage of each response, which is the same at all its tokens."""
+    return compute_advantages(name, batch, **options)[:, 0].tolist()
 
 
 def batch_of(rewards, confidences, group_ids=None, length=3, entropies=0.5):

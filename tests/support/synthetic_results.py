@@ -92,7 +92,7 @@ def metrics_line(step: int, steps: int, method: str) -> dict:
 
 
 def _write_training(run_dir: Path, run: Run, steps: int, problems: int, n: int) -> None:
-    settings = {**vars(run), "advantage": {"advantage": run.method}, "learning_rate": 3e-4}
+    settings = {**vars(run), "recipe": {"advantage": run.method}, "learning_rate": 3e-4}
     settings |= {"group_size": 16, "prompts_per_rollout": 32}
     schedule = {"steps": steps, "validate_every": 10}
     config = {"settings": settings, "schedule": schedule, "verl_overrides": ["a=1"]}

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 from support.pipeline import CONFIG, STEPS, call, train_command, trajectory
-from support.reference_advantages import reference_advantages
+from support.reference_advantages import reference
 
 from lens_impl.experiments.settings import evaluation_config
 from lens_impl.files import ROOT, read_jsonl
@@ -55,6 +55,7 @@ def test_advantages_of_a_real_rollout(uninterrupted):
     from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
     from lens_impl.advantages import RolloutBatch, compute_advantages
+    from lens_impl.advantages.batch import padded
 
     metrics = read_jsonl(uninterrupted / "metrics.jsonl")
     kinds = set()
@@ -62,34 +63,21 @@ def test_advantages_of_a_real_rollout(uninterrupted):
         dump = pd.read_parquet(
             checkpoints(uninterrupted) / "rollouts" / f"step_{line['step']}.parquet"
         )
-        lengths = dump["old_log_probs"].map(len)
-        mask = np.arange(lengths.max()) < lengths.to_numpy()[:, None]
-        old_log_probs, advantages = np.zeros(mask.shape), np.zeros(mask.shape)
-        old_log_probs[mask] = np.concatenate(dump["old_log_probs"])
-        advantages[mask] = np.concatenate(dump["advantages"])
-        rewards, groups = dump["reward"].to_numpy(), dump["group"].to_numpy()
-        expected = reference_advantages("lens", rewards, groups, mask, old_log_probs, alpha=0.25)
-        assert np.abs(advantages - expected).max() < 1e-5
+        batch = RolloutBatch.from_dump(dump)
+        advantages = padded(dump["advantages"]).numpy()
+        assert np.abs(advantages - reference("lens", batch, alpha=0.25)).max() < 1e-5
 
-        assert line["reward"] == pytest.approx(rewards.mean())
+        assert line["reward"] == pytest.approx(dump["reward"].mean())
         correct = dump.groupby("group")["reward"].mean()
         assert line["groups_all_wrong"] == pytest.approx((correct == 0).mean())
         assert dump.groupby("group").size().eq(8).all()
         assert dump.groupby("group")["problem_id"].nunique().eq(1).all()
         kinds |= {"all wrong" if c == 0 else "mixed" if c < 1 else "all correct" for c in correct}
 
-        batch = RolloutBatch(
-            rewards=torch.tensor(rewards),
-            group_ids=groups,
-            response_mask=torch.tensor(mask),
-            old_log_probs=torch.tensor(old_log_probs),
-        )
-        token_rewards = torch.zeros(mask.shape)
-        token_rewards[torch.arange(len(rewards)), torch.tensor(lengths.to_numpy()) - 1] = (
-            torch.tensor(rewards, dtype=torch.float32)
-        )
-        theirs, _ = compute_grpo_outcome_advantage(token_rewards, torch.tensor(mask), groups)
-        assert (compute_advantages("grpo", batch) - theirs * mask).abs().max() < 1e-5
+        token_rewards = torch.zeros(batch.mask.shape)
+        token_rewards[torch.arange(len(batch.lengths)), batch.lengths - 1] = batch.rewards.float()
+        theirs, _ = compute_grpo_outcome_advantage(token_rewards, batch.mask, batch.group_ids)
+        assert (compute_advantages("grpo", batch) - theirs * batch.mask).abs().max() < 1e-5
     assert {"all wrong", "mixed"} <= kinds
 
 

@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from support.reference_advantages import reference_advantages
+from support.reference_advantages import reference
 
+from lens_impl.advantages import RolloutBatch
+from lens_impl.advantages.batch import padded
 from lens_impl.evaluation.passk import pass_at_k
 from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import Run
@@ -184,16 +186,10 @@ def test_verl_trains_with_engine_vllm(trained):
         dump = pd.read_parquet(
             trained / "checkpoints" / "rollouts" / f"step_{line['step']}.parquet"
         )
-        lengths = dump["old_log_probs"].map(len)
-        mask = np.arange(lengths.max()) < lengths.to_numpy()[:, None]
-        old_log_probs, advantages = np.zeros(mask.shape), np.zeros(mask.shape)
-        old_log_probs[mask] = np.concatenate(dump["old_log_probs"])
-        advantages[mask] = np.concatenate(dump["advantages"])
-        rewards, groups = dump["reward"].to_numpy(), dump["group"].to_numpy()
-        expected = reference_advantages("lens", rewards, groups, mask, old_log_probs, alpha=0.25)
-        assert np.abs(advantages - expected).max() < 1e-5
+        expected = reference("lens", RolloutBatch.from_dump(dump), alpha=0.25)
+        assert np.abs(padded(dump["advantages"]).numpy() - expected).max() < 1e-5
         assert dump.groupby("group").size().eq(GROUP).all()
-        assert line["reward"] == pytest.approx(rewards.mean())
+        assert line["reward"] == pytest.approx(dump["reward"].mean())
     curves = pd.read_parquet(trained / "curves.parquet")
     assert curves.groupby("step").size().to_dict() == {0: 10, STEPS: 10}
     assert (curves["n"] == 2).all()

@@ -150,7 +150,7 @@ def test_one_run_again_leaves_the_others_alone(finished):
 
 
 def test_another_alpha_trains_the_method_that_has_it(finished):
-    finished.edit("config/methods.yaml", "negative_only, alpha: 0.25", "negative_only, alpha: 0.5")
+    finished.edit("config/methods.yaml", "alpha: 0.25}}\n\n# Other", "alpha: 0.5}}\n\n# Other")
     status, output = finished.snakemake("--dry-run", "--until", "train")
     assert re.findall(r"output: .*/runs/(\w[^/]*)/config.json", output) == [
         "tiny_math-numina_lens-negative-only_s1"
@@ -200,12 +200,14 @@ def test_a_file_on_the_command_line_is_laid_over_the_scale(fresh):
 
 def test_a_file_on_the_command_line_may_add_methods(fresh):
     (fresh.folder / "mine.yaml").write_text(
-        "methods: {lens-half: {advantage: lens, alpha: 0.5}, lens: {advantage: lens, alpha: -1}}\n"
+        "methods:\n"
+        "  lens-half: {advantage: lens, options: {alpha: 0.5}}\n"
+        "  lens: {advantage: lens, options: {alpha: -1}}\n"
         "experiments: [{model: tiny, mix: math-dapo, methods: [lens-half], seeds: [7]}]\n"
     )
     status, output = fresh.snakemake("--dry-run", "--configfile", "mine.yaml")
     assert status != 0
-    assert "lens.alpha is -1, but must be at least 0" in output
+    assert "lens.options: lens: alpha must be a number of at least 0, got -1" in output
     fresh.edit("mine.yaml", "alpha: -1", "alpha: 1")
     assert fresh.planned("--configfile", "mine.yaml", "--", "trainings")["train"] == 1
 

@@ -29,6 +29,7 @@ from lens_impl.report.figures.style import (
 )
 from lens_impl.report.names import method_name
 from lens_impl.results import Results
+from lens_impl.theory import weight
 
 PANELS = {"all levels": None, "Levels 4-5": HARD_LEVELS}
 MODEL_STYLES = (
@@ -84,11 +85,6 @@ def weight_of_wrong_answers(results: Results) -> Figure:
     formula = r"$w(z) = \frac{1}{z}\,\log\frac{1}{1-z} - 1$"
     ax.text(0.08, 0.82, formula, transform=ax.transAxes, fontsize=13)
     return figure
-
-
-def weight(z: np.ndarray) -> np.ndarray:
-    """Equation 13, for 0 < z < 1."""
-    return -np.log1p(-z) / z - 1
 
 
 def accuracy(results: Results, table: str) -> Figure:

@@ -1,0 +1,210 @@
+"""Hand-computed values; a new method adds a row to BY_HAND."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from support.rollout_batches import batch_of, per_response
+
+from lens_impl.advantages import (
+    METHODS,
+    RolloutBatch,
+    calibrated_rewards,
+    compute_advantages,
+    group_kind,
+    sequence_confidence,
+)
+
+
+def test_lens_all_wrong():
+    batch = batch_of([0, 0, 0, 0], [0.5, 0.6, 0.7, 0.8])
+    # D = 1.6: -(.5/1.1, .6/1, .7/.9, .8/.8) / 4
+    assert calibrated_rewards(batch).tolist() == pytest.approx(
+        [-0.1136364, -0.15, -0.1944444, -0.25], abs=1e-6
+    )
+    assert per_response("lens", batch, alpha=0.25) == pytest.approx(
+        [0.015846, 0.006755, -0.004356, -0.018245], abs=1e-6
+    )
+    assert per_response("lens_negative_only", batch) == per_response("lens", batch)
+    assert per_response("lens_mixed_only", batch) == [0.0] * 4
+    assert per_response("grpo", batch) == [0.0] * 4
+
+
+def test_lens_mixed():
+    batch = batch_of([1, 0, 0, 0], [0.8, 0.5, 0.7, 0.6])
+    # D_imp = 4 * .8 = 3.2 exceeds 1.6: -(.5/2.7, .7/2.5, .6/2.6) / 4
+    assert calibrated_rewards(batch).tolist() == pytest.approx(
+        [1, -0.0462963, -0.07, -0.0576923], abs=1e-6
+    )
+    expected = [1.499746, -0.477802, -0.522603, -0.499341]
+    assert per_response("lens", batch) == pytest.approx(expected, abs=2e-6)
+    assert per_response("lens_mixed_only", batch) == per_response("lens", batch)
+    assert per_response("lens_negative_only", batch) == per_response("grpo", batch)
+
+
+def test_difficulty_readings():
+    batch = batch_of([1, 0, 0, 0], [0.8, 0.5, 0.7, 0.6])
+    # max_only: D = 1.6; raw: D_imp = 4 * .8**3 = 2.048, length normalised: 3.2
+    for difficulty, d in [("max_only", 1.6), ("raw", 2.048), ("length_normalized", 3.2)]:
+        assert calibrated_rewards(batch, difficulty=difficulty).tolist() == pytest.approx(
+            [1] + [-p / (d - p) / 4 for p in (0.5, 0.7, 0.6)], abs=1e-6
+        )
+    long = batch_of([1, 0], [0.9, 0.5], length=4096)  # .9**4096 underflows float32
+    assert torch.equal(
+        calibrated_rewards(long, difficulty="raw"), calibrated_rewards(long, difficulty="max_only")
+    )
+
+
+def test_d_imp_of_half_correct_is_below_twice_the_maximum():
+    batch = batch_of([1, 1, 1, 0], [0.6, 0.6, 0.6, 0.9])
+    assert calibrated_rewards(batch)[3].item() == pytest.approx(-0.9 / (1.8 - 0.9) / 4)
+
+
+def test_without_scale_by_group():
+    batch = batch_of([0, 0], [0.5, 0.8])
+    assert calibrated_rewards(batch, scale_by_group=False).tolist() == pytest.approx(
+        [-0.5 / 1.1, -1.0]
+    )
+    assert per_response("lens", batch, alpha=1.0, scale_by_group=False) == pytest.approx(
+        [(1 - 0.5 / 1.1) / 2, -(1 - 0.5 / 1.1) / 2], abs=1e-6
+    )
+
+
+def test_fractional_rewards():
+    batch = batch_of([0.5, 0.25], [0.5, 0.8])
+    # D_imp = 2 / (.5/.5 + .25/.8) = 1.5238, 2 max = 1.6
+    assert calibrated_rewards(batch).tolist() == pytest.approx(
+        [0.5 - 0.5 / 2 * 0.5 / 1.1, 0.25 - 0.75 / 2]
+    )
+
+
+ALL_WRONG, ONE_OF_4 = [0, 0, 0, 0], [1, 0, 0, 0]
+ONE_OF_16, THREE_OF_4 = [1] + [0] * 15, [1, 1, 1, 0]
+
+
+BY_HAND = [
+    # mean 1/4, std (ddof 1) 1/2
+    ("grpo", ONE_OF_4, [1.499997, *[-0.499999] * 3]),
+    # mean 1/16, std 1/4
+    ("grpo", ONE_OF_16, [3.749985, *[-0.249999] * 15]),
+    ("dapo", ONE_OF_16, [3.749985, *[-0.249999] * 15]),
+    ("dr_grpo", ONE_OF_4, [0.75, *[-0.25] * 3]),
+    ("dr_grpo", ONE_OF_16, [0.9375, *[-0.0625] * 15]),
+    # with the virtual sample: mean 1/5, std 1/sqrt(5); G = 16: mean 1/17, std 1/sqrt(17)
+    ("ngrpo", ALL_WRONG, [-0.447213] * 4),
+    ("ngrpo", [0] * 8, [-0.333332] * 8),
+    ("ngrpo", [0] * 16, [-0.242535] * 16),
+    # mean 2/5, std sqrt(.3); G = 16: mean 2/17, std sqrt((2 (15/17)^2 + 15 (2/17)^2) / 16)
+    ("ngrpo", ONE_OF_4, [1.095443, *[-0.730295] * 3]),
+    ("ngrpo", ONE_OF_16, [2.656837, *[-0.354245] * 15]),
+    ("ngrpo", THREE_OF_4, [*[0.447213] * 3, -1.788850]),
+    ("ngrpo", [1] * 4, [0.0] * 4),
+    ("psr", ONE_OF_4, [1, 0, 0, 0]),
+    ("psr", ONE_OF_16, [1, *[0] * 15]),
+    ("nsr", ONE_OF_4, [0, -1, -1, -1]),
+    ("nsr", ONE_OF_16, [0, *[-1] * 15]),
+    ("w_reinforce", ONE_OF_4, [0.1, -1, -1, -1]),
+    ("w_reinforce", ONE_OF_16, [0.1, *[-1] * 15]),
+    # mean + delta: .15; G = 16: -.0375
+    ("asym_re", ONE_OF_4, [0.85, *[-0.15] * 3]),
+    ("asym_re", ONE_OF_16, [1.0375, *[0.0375] * 15]),
+    ("asym_re", ALL_WRONG, [0.1] * 4),
+    ("rl_zvp", ONE_OF_4, [1.499997, *[-0.499999] * 3]),
+    ("rl_zvp", ONE_OF_16, [3.749985, *[-0.249999] * 15]),
+    # all wrong, equal confidences: all penalties are the same
+    ("lens", ALL_WRONG, [0.0] * 4),
+    ("lens_mixed_only", ALL_WRONG, [0.0] * 4),
+    # r~ = 1 and three of -(1 / 3) / 4, as D = 4 * .5: standardised as one of 4 correct
+    ("lens", ONE_OF_4, [1.499997, *[-0.499999] * 3]),
+    ("lens_mixed_only", ONE_OF_4, [1.499997, *[-0.499999] * 3]),
+    ("lens_negative_only", ONE_OF_4, [1.499997, *[-0.499999] * 3]),
+]
+
+
+@pytest.mark.parametrize(("name", "rewards", "expected"), BY_HAND)
+def test_by_hand(name, rewards, expected):
+    """Responses that the policy gives probability 0.5 each."""
+    assert per_response(name, batch_of(rewards, [0.5] * len(rewards))) == pytest.approx(
+        expected, abs=2e-6
+    )
+
+
+def test_every_method_has_a_row():
+    assert {name for name, *_ in BY_HAND} == set(METHODS)
+
+
+def test_lens_by_hand_with_16_responses():
+    # D_imp = 16 * .8 = 12.8; a wrong response of .6: -(.6 / 12.2) / 16
+    batch = batch_of(ONE_OF_16, [0.8] + [0.6] * 15)
+    assert calibrated_rewards(batch).tolist() == pytest.approx([1] + [-0.00307377] * 15)
+    assert per_response("lens", batch) == pytest.approx([3.749985] + [-0.249999] * 15, abs=2e-6)
+    # All wrong: 8 of .5, 8 of .8, D = 1.6: -(.5 / 1.1, 1) / 16, apart by .0340909
+    batch = batch_of([0] * 16, [0.5] * 8 + [0.8] * 8)
+    expected = [0.25 * 0.0340909 / 2] * 8 + [-0.25 * 0.0340909 / 2] * 8
+    assert per_response("lens", batch) == pytest.approx(expected, abs=1e-7)
+
+
+def test_rl_zvp_by_hand():
+    for rewards, expected in [(0.0, [-0.06, 0.0]), (1.0, [0.02, 0.08])]:
+        for size in (4, 16):
+            batch = batch_of([rewards] * size, [0.5] * size, length=2)
+            batch = replace(batch, entropies=torch.tensor([[0.2, 0.8]]).repeat(size, 1))
+            advantages = compute_advantages("rl_zvp", batch, alpha=0.1)
+            for row in advantages.tolist():
+                assert row == pytest.approx(expected)
+
+
+def test_dapo_overlong_by_hand():
+    """Of 10 tokens the last 4 are the buffer: 6 tokens cost nothing, 8 a half, 10 the whole."""
+    mask = torch.arange(10) < torch.tensor([6, 8, 10])[:, None]
+    batch = RolloutBatch(torch.ones(3), ["a"] * 3, mask, torch.zeros(3, 10), max_length=10)
+    advantages = compute_advantages("dapo", batch, overlong_buffer=0.4)[:, 0]
+    # rewards 1, .5, 0: mean .5, std .5
+    assert advantages.tolist() == pytest.approx([1, 0, -1], abs=3e-6)
+    advantages = compute_advantages("dapo", batch, overlong_buffer=0.4, overlong_factor=0.0)
+    assert (advantages == 0).all()
+
+
+def test_preferences_by_hand():
+    batch = batch_of([1, 0, 0, 0], [0.8, 0.5, 0.7, 0.6], length=2)
+    raw = [0.64, 0.25, 0.49, 0.36]
+    # rho = 1: D = max(4 * .64, 2 * .64)
+    assert calibrated_rewards(batch, preference="none").tolist() == pytest.approx(
+        [1] + [-p / (2.56 - p) / 4 for p in raw[1:]]
+    )
+    # rho = policy: correct rate 1/4, wrong rate 3/4
+    assert calibrated_rewards(batch, preference="policy", scale_by_group=False).tolist() == (
+        pytest.approx([1] + [-1 / 3] * 3)
+    )
+    three = batch_of([1, 1, 1, 0], [0.5] * 4)
+    assert calibrated_rewards(three, preference="policy").tolist() == [1, 1, 1, -0.75]
+    wrong = batch_of([0, 0], [0.5, 0.8])
+    assert calibrated_rewards(wrong, preference="policy").tolist() == [0, 0]
+    # rho = gamma^length, two tokens: (1/2) p / (.9 - p), at most 1
+    unscaled = {"preference": "length", "scale_by_group": False}
+    assert calibrated_rewards(batch, gamma=0.9, **unscaled).tolist() == pytest.approx(
+        [1, -0.5 / 0.4 / 2, -1, -0.6 / 0.3 / 2]
+    )
+    assert calibrated_rewards(batch, gamma=0.55, **unscaled).tolist() == [1, -1, -1, -1]
+
+
+def test_max_factor_and_standardised_negative_groups():
+    batch = batch_of([0, 0], [0.5, 0.8])
+    # D = 4 * .8 = 3.2
+    assert calibrated_rewards(batch, max_factor=4, scale_by_group=False).tolist() == (
+        pytest.approx([-0.5 / 2.7, -0.8 / 2.4])
+    )
+    # Two values standardised are 1/sqrt(2) either way
+    assert per_response("lens", batch, negative_normalization="standardize") == pytest.approx(
+        [0.25 / math.sqrt(2), -0.25 / math.sqrt(2)], abs=1e-5
+    )
+
+
+def test_group_kind_and_confidence():
+    rewards = torch.tensor([0.0, 1.0, 0.5, 0.0, 1.0, 0.5])
+    kinds = group_kind(rewards, ["a", "b", "c", "a", "d", "c"])
+    assert kinds == ["all_wrong", "all_correct", "mixed", "all_wrong", "all_correct", "mixed"]
+    mask = torch.tensor([[True, True, False], [False, False, False], [True, True, True]])
+    log_probs = torch.tensor([[0.5, 0.125, 9.0], [0.1, 0.1, 0.1], [0.0, 1.0, 1.0]]).log()
+    assert sequence_confidence(log_probs, mask).tolist() == pytest.approx([0.25, 1.0, 0.0])
