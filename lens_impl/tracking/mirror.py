@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.files import read_json, read_jsonl, write_json
+from lens_impl.files import read_growing_jsonl, read_json, read_jsonl, write_json
 from lens_impl.tracking.mlflow_runs import (
     end_run,
     find_or_create,
@@ -56,7 +56,7 @@ def try_mirror(
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    lines = _complete_lines(folder / "metrics.jsonl")
+    lines = read_growing_jsonl(folder / "metrics.jsonl")
     validations = list(map(pd.read_parquet, folder.glob("validation/step_*.parquet")))
     curves = pd.concat(validations) if validations else None
     params = _params(folder / "config.json")
@@ -84,14 +84,6 @@ def _lose_patience() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     # It prints two lines at the end of every run.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-
-
-def _complete_lines(path: Path) -> list[dict]:
-    """The lines of a file that grows: its last line may be half written."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _params(config_file: Path) -> dict:
