@@ -134,7 +134,7 @@ def _rollout(settings: dict, schedule: dict) -> dict:
 
 
 def _trainer(settings: dict, schedule: dict, paths: Paths, resume_step: int | None) -> dict:
-    resume = {"trainer.resume_mode": "disable"}
+    resume: dict[str, object] = {"trainer.resume_mode": "disable"}
     if resume_step is not None:
         resume = {
             "trainer.resume_mode": "resume_path",

@@ -15,6 +15,7 @@ from lens_impl.experiments.settings import training_schedule, training_settings
 from lens_impl.models.sampling_hf import Completion
 from lens_impl.verl_plugin.local_queue import LocalQueue
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
+from lens_impl.verl_plugin.records import sampled_groups
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +125,7 @@ def sampled(setup) -> tuple[list[int], dict]:
     assert places == [*range(GROUP)] * BATCH
     setup.queue.kv_clear(batch.keys, "train")
     assert not setup.queue.rows["train"]  # those of dropped groups are gone too
-    return problems[::GROUP], setup.trainer._sampled_groups(metrics)
+    return problems[::GROUP], sampled_groups(metrics, BATCH)
 
 
 def test_groups_of_equal_rewards_are_replaced_in_the_order_of_the_prompts(config, monkeypatch):

@@ -101,8 +101,8 @@ assert distributed.initialize_global_process_group_ray.keywords == {"backend": "
 assert fsdp.CPUOffloadPolicy(pin_memory=True) is None
 assert functional.logprobs_from_logits_v2 is functional.logprobs_from_logits_naive
 import verl.utils.tensordict_utils as tensordict_utils
-from lens_impl.verl_plugin import patches
-assert tensordict_utils.index_select_tensor_dict is patches._select_rows
+from lens_impl.verl_plugin import nested
+assert tensordict_utils.index_select_tensor_dict is nested.select_rows
 from verl.workers.rollout.base import get_rollout_class
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 from lens_impl.verl_plugin.hf_rollout import HFReplica, HFRollout
