@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import fake_training
 
 from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import planned_runs
@@ -40,7 +41,7 @@ class Training:
             "--tracking-uri": "http://127.0.0.1:9",
             "--experiment": "test",
         }
-        self.command = [sys.executable, ROOT / "tests" / "fake_training.py"]
+        self.command = [sys.executable, fake_training.__file__]
         self.command += [str(part) for pair in values.items() for part in pair]
 
     def start(self, seconds: float) -> subprocess.Popen:
