@@ -50,13 +50,18 @@ def write_results(folder: Path, run_dir: Path, settings: dict, schedule: dict, a
 
 def _config(folder: Path, settings: dict, schedule: dict) -> dict:
     request = read_json(folder / "request.json")
+    overrides = [
+        override
+        for override in request["overrides"]
+        # Where this attempt resumed is no property of the run.
+        if not override.startswith("trainer.resume_")
+    ]
     # A run that ended before verl's configuration was kept has none.
     resolved = folder / "verl_config.json"
     return {
         "settings": settings,
         "schedule": schedule,
-        # Where this attempt resumed is no property of the run.
-        "verl_overrides": [o for o in request["overrides"] if not o.startswith("trainer.resume_")],
+        "verl_overrides": overrides,
         "verl_config": read_json(resolved) if resolved.exists() else None,
     }
 

@@ -288,7 +288,7 @@ def main() -> None:
             watch = Watch(training.run_dir.name, training.folder, training.steps, mirror)
             outcome = supervise(training, resume_step, lock, watch, stop)
             if outcome.stopped:
-                print("stopped. Hint: the same command goes on from its checkpoint.", flush=True)
+                print("stopped. Hint: the same command resumes from its checkpoint.", flush=True)
                 sys.exit(STOPPED)
             if outcome.exit_status != 0:
                 _report_failure(outcome)

@@ -80,14 +80,15 @@ class Step:
     """One training step: prepare_step makes it, and the hooks after it fill it.
 
     prompts_sampled: prompts sent to the rollout so far; dynamic sampling sends more.
-    rows: one row per response, B = prompts x rollout.n of them. On one rank whole groups stay
-        together in the data loader's order; on several the rows are dealt out by length.
+    rows: one row per response, B = prompts x rollout.n of them. The engine `hf` keeps groups
+        together, in the data loader's order; verl's engines store rows as they end; on several
+        ranks _balance_batch then deals rows out by length.
         uid                     [B] strings, the prompt: rows of one group share it
         index                   [B] int, the problem's row in the training file
         prompts, responses      [B, ragged] token ids
         input_ids, position_ids [B, ragged] of prompt and response together
         response_mask           [B, ragged] over the response's tokens, all 1
-        loss_mask               [B, ragged] over the response's tokens, 0 where a row is dropped
+        loss_mask               [B, ragged] like response_mask, 0 in dropped rows (dropped.py)
         rm_scores               [B, ragged] the reward at the last token, 0 before
         rollout_log_probs       [B, ragged] log-probabilities from the rollout engine
         old_log_probs, entropy  [B, ragged] from the actor (_compute_old_log_prob)
@@ -176,7 +177,7 @@ class LensTrainer(PPOTrainerSync):
     def _balance_batch(self, batch: KVBatchMeta, metrics: dict, **kwargs: Any) -> KVBatchMeta:
         """Extends PPOTrainer's, which deals rows of similar total length to each rank."""
         if self.actor_rollout_wg.world_size == 1:
-            # Nothing to balance: whole groups stay together in the loader's order.
+            # Nothing to balance: the rows keep their order.
             return batch
         return super()._balance_batch(batch, metrics, **kwargs)
 

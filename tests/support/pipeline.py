@@ -1,4 +1,4 @@
-"""A training of the smoke scale from nothing: its inputs, its command, its trajectory."""
+"""A training run of the smoke scale from nothing: its inputs, its command, its trajectory."""
 
 import json
 import subprocess
@@ -23,6 +23,7 @@ SCHEDULE = {
 
 
 def call(*command: object) -> subprocess.CompletedProcess:
+    """Run a module of the project, which must succeed."""
     result = subprocess.run(
         [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, cwd=ROOT
     )
@@ -31,7 +32,7 @@ def call(*command: object) -> subprocess.CompletedProcess:
 
 
 def make_inputs(folder: Path) -> Path:
-    """Data, base model and tracking database of the smoke scale."""
+    """Make data, base model and tracking database of the smoke scale in a folder."""
     raw, data = folder / "raw", CONFIG["data"]
     call("lens_impl.data.toy", "--config", json.dumps(CONFIG["tiny_problems"]), "--out", raw)
     sizes = json.dumps(data["mixes"]["math-dapo"])
@@ -60,6 +61,7 @@ def make_inputs(folder: Path) -> Path:
 def train_command(
     inputs: Path, run_dir: Path, seed: int = 1, steps: int = STEPS, method: dict = LENS
 ) -> list[str]:
+    """Module and arguments of a run's supervisor; method: a value of CONFIG["methods"]."""
     run = Run("tiny", "math-dapo", "lens", seed)
     settings = training_settings(CONFIG, run) | {"group_size": 8, "advantage": method}
     schedule = SCHEDULE | {"steps": steps}
