@@ -96,6 +96,7 @@ def append_jsonl(path: Path, row: dict) -> None:
 
 
 def read_yaml(path: Path | str) -> dict:
+    """A YAML file's mapping; UserError if it is missing or not valid."""
     try:
         # The parser in C: the one in Python takes a tenth of a dry run.
         return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
