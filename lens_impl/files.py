@@ -1,10 +1,12 @@
-"""Files that are either whole or absent, and where the project is."""
+"""Files and folders that are either whole or absent, and where the project is."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,21 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill, which takes the place of `path` unless the block raises."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A killed process of the same number may have left one: in containers numbers come again.
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -61,14 +78,25 @@ def read_json(path: Path | str) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def metrics_lines(folder: Path) -> list[dict]:
-    """The steps that were written; the last line of a killed training may be half of one."""
-    metrics = folder / "metrics.jsonl"
-    lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+def read_growing_jsonl(path: Path) -> list[dict]:
+    """The complete lines of a file that another process appends to; none where it is absent.
+
+    The last line may be half written, by a process that is still running or was killed.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
+def append_jsonl(path: Path, row: dict) -> None:
+    """Add one line, which is on the disk when this returns."""
+    with open(path, "a", encoding="utf-8") as lines:
+        lines.write(json.dumps(row) + "\n")
+        lines.flush()
+        os.fsync(lines.fileno())
+
+
 def read_yaml(path: Path | str) -> dict:
+    """A YAML file's mapping; UserError if it is missing or not valid."""
     try:
         # The parser in C: the one in Python takes a tenth of a dry run.
         return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)

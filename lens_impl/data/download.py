@@ -11,14 +11,13 @@ huggingface_hub shows the progress, checks the files and keeps what it has in it
 import argparse
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from lens_impl.data.rows import read_rows
 from lens_impl.data.sources import SOURCES, Source
 from lens_impl.errors import UserError, run_cli
-from lens_impl.files import write_json
+from lens_impl.files import whole_folder, write_json
 
 ATTEMPTS = 5
 WAIT_S = 10.0  # before the second attempt; doubled before each further one
@@ -41,16 +40,10 @@ def fetch(name: str, out: Path, attempts: int = ATTEMPTS, wait_s: float = WAIT_S
             "lens_impl/data/sources.py, or use data.local_dir."
         )
     _check_columns(files[0], source)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        folder = Path(temporary) / out.name
-        folder.mkdir()
+    with whole_folder(out) as folder:
         for path in files:
             shutil.copyfile(path, folder / path.name)
         write_json(folder / "source.json", {"hub": source.hub, "revision": source.revision})
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
 
 
 def _snapshot(source: Source) -> Path:

@@ -25,7 +25,7 @@ from statistics import median
 from lens_impl.errors import UserError
 from lens_impl.experiments.runs import models_of, planned_runs
 from lens_impl.experiments.settings import checkpoint_hash, gpus_of, training_settings
-from lens_impl.files import metrics_lines
+from lens_impl.files import read_growing_jsonl
 
 FIXED_SECONDS = 15.0  # weights to the sampler, rewards, bookkeeping of one rollout batch
 ROWS_AT_ONCE = 256  # sequences that one copy of the model samples at a time: verl's max_num_seqs
@@ -139,7 +139,7 @@ def measured(config: dict, model: str, results: Path) -> Seconds | None:
         if run.model == model:
             folder = results / config["scale"] / "runs" / run.name / "checkpoints"
             folder /= checkpoint_hash(training_settings(config, run))
-            lines += [line["seconds"] for line in metrics_lines(folder)]
+            lines += [line["seconds"] for line in read_growing_jsonl(folder / "metrics.jsonl")]
     if not lines:
         return None
     names = ("rollout", "old_log_prob", "update", "step")

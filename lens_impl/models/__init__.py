@@ -1,1 +1,1 @@
-"""Who answers: the toy, models of the hub, prompts, sampling."""
+"""The models that answer problems: the toy, models of the hub, their prompts and sampling."""

@@ -5,12 +5,11 @@ HF_HUB_OFFLINE=1 a cache that was filled elsewhere serves.
 """
 
 import argparse
-import os
-import shutil
 from functools import partial
 from pathlib import Path
 
 from lens_impl.errors import UserError, run_cli
+from lens_impl.files import whole_folder
 from lens_impl.models.prompts import TEMPLATES, apply_template
 
 # No second copy of the weights in another format, as Llama's repository has it.
@@ -18,10 +17,10 @@ PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "LICENSE*"
 
 
 def fetch_model(repo: str, revision: str, template: str, folder: Path) -> None:
-    """Make `folder` with links to the files of a model; UserError where the hub does not give it.
+    """Make `folder` with links to the files of a model; UserError if the hub does not provide it.
 
     repo: owner/name; revision: a commit; template: of prompts.TEMPLATES, which the folder's
-    tokenizer gets. What a broken download has got is kept and gone on from.
+    tokenizer gets. An interrupted download resumes where it stopped.
     """
     import httpx
     from huggingface_hub import snapshot_download
@@ -42,7 +41,7 @@ def fetch_model(repo: str, revision: str, template: str, folder: Path) -> None:
             cached = Path(snapshot(local_files_only=True))
     except GatedRepoError:
         raise UserError(
-            f"{name}: the hub gives it only to those who accepted its licence. Hint: accept it on "
+            f"{name}: only those who accepted its licence may download it. Hint: accept it on "
             f"https://huggingface.co/{repo}, then `hf auth login`, or set HF_TOKEN."
         ) from None
     except (RepositoryNotFoundError, RevisionNotFoundError):
@@ -57,16 +56,10 @@ def fetch_model(repo: str, revision: str, template: str, folder: Path) -> None:
         ) from None
     if not (cached / "config.json").is_file():
         raise UserError(f"{cached} has no config.json. Hint: delete that folder and repeat.")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
+    with whole_folder(folder) as new:
         for file in sorted(cached.iterdir()):
-            (temporary / file.name).symlink_to(file.resolve())
-        apply_template(temporary, template)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            (new / file.name).symlink_to(file.resolve())
+        apply_template(new, template)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from lens_impl.files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    from transformers import PreTrainedTokenizerBase
 
 # (messages of P problems, P x n seeds) -> P x n rows response, length, log_prob, finished.
 Sampler = Callable[[Sequence, Sequence[int]], "pd.DataFrame"]
@@ -42,14 +43,16 @@ _LLAMA_DATE = '{%- set date_string = "26 Jul 2024" %}\n'
 TEMPLATES = ("qwen", "llama", "plain")
 
 
-def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Iterable[dict]) -> list[int]:
     """The one way in which chat messages become a prompt's tokens."""
     return tokenizer.apply_chat_template(
         list(messages), add_generation_prompt=True, tokenize=True, return_dict=False
     )
 
 
-def repeated_prompts(tokenizer, messages: Iterable, n: int) -> list[list[int]]:
+def repeated_prompts(
+    tokenizer: PreTrainedTokenizerBase, messages: Iterable, n: int
+) -> list[list[int]]:
     """The tokens of each problem's prompt, n times in a row."""
     return [ids for message in messages for ids in [prompt_ids(tokenizer, message)] * n]
 

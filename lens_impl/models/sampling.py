@@ -1,6 +1,6 @@
 """Completions of an evaluation from either engine: Hugging Face `generate`, or vLLM.
 
-A sampler is made once, with its model, and called with as many problems as one likes at a time.
+A sampler is made once, with its model, and called with any number of problems at a time.
 """
 
 import json
@@ -11,7 +11,10 @@ from lens_impl.models.prompts import Sampler
 
 
 def model_folder(model: Path) -> Path:
-    """The Hugging Face folder of `--model`: the folder itself, or the one a manifest names."""
+    """The Hugging Face folder of `--model`: the folder itself, or the one that a manifest names.
+
+    UserError if it has no config.json.
+    """
     if model.suffix == ".json":
         model = Path(json.loads(model.read_text(encoding="utf-8"))["model_dir"])
     if not (model / "config.json").is_file():

@@ -10,8 +10,11 @@ from lens_impl.models.prompts import Sampler, repeated_prompts
 
 
 def load_vllm(folder: Path, config: dict) -> Sampler:
-    """vLLM, with a seed a request. vLLM schedules dynamically, so its samples are reproducible only
-    up to the rounding of its batches. config also: device, gpus."""
+    """The vLLM sampler of a model folder, with one seed per request.
+
+    vLLM schedules dynamically, so samples are reproducible only up to the rounding of its batches.
+    config: n, max_response_tokens, temperature, top_p, device, gpus. UserError without vLLM.
+    """
     try:
         from vllm import LLM, SamplingParams
     except ImportError as error:
@@ -22,12 +25,12 @@ def load_vllm(folder: Path, config: dict) -> Sampler:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    # As in training: vLLM's own choice for a float32 checkpoint is another precision.
+    # The precision of training; vLLM itself would load a float32 checkpoint in another one.
     cuda = config["device"] == "cuda"
-    # On a processor vLLM is only tested: a cache of 1 GiB, not of all memory, and no compiler.
+    # On a CPU vLLM serves for tests only: a cache of 1 GiB instead of all memory, no compiler.
     small = {"kv_cache_memory_bytes": 2**30, "enforce_eager": True}
     # vllm/v1/worker/gpu_model_runner.py rewinds the random numbers of a request whose prompt it has
-    # split, and a processor's generator cannot go back.
+    # split, and a CPU's generator cannot go back.
     small["enable_chunked_prefill"] = False
     llm = LLM(
         model=str(folder),

@@ -1,32 +1,34 @@
 """The toy's base model: a small Qwen2 trained from scratch on worked solutions with misconceptions.
 
-python -m lens_impl.models.toy tokenizer ...  its tokenizer alone, which the data need first
+python -m lens_impl.models.toy tokenizer ...  its tokenizer alone, which the data rules need first
 python -m lens_impl.models.toy train ...      a Hugging Face folder with its tokenizer
 """
 
 import argparse
 import json
 import math
-import os
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 from lens_impl.errors import UserError, run_cli
-from lens_impl.files import read_jsonl
+from lens_impl.files import read_jsonl, whole_folder
 from lens_impl.identity import stable_hash
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 # Pieces of text that are one token each: the toy's words, brackets and operations.
-WORDS = ("Find", "\u0120mod", "\\boxed", "\u0120+", "\u0120-", "\u0120*", ")+", ")-", ")*")
-WORDS += tuple("\u0120$" + "(" * n for n in range(5))
+OPENINGS = tuple("\u0120$" + "(" * n for n in range(5))
+OPERATIONS = ("\u0120+", "\u0120-", "\u0120*", ")+", ")-", ")*")
+WORDS = ("Find", "\u0120mod", "\\boxed", *OPERATIONS, *OPENINGS)
 MAX_TOKENS = 256
+Example = tuple[list[int], int]  # tokens of prompt, solution and end; length of the prompt
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}"
     "{% if message['role'] == 'assistant' %}" + END + "{% endif %}{% endfor %}"
@@ -35,7 +37,7 @@ CHAT_TEMPLATE = (
 
 
 def make_tokenizer() -> Qwen2Tokenizer:
-    """Byte-level, as Hugging Face loads any Qwen2 folder; no text is lost, a digit is a token."""
+    """A byte-level Qwen2 tokenizer: it loses no text, and a digit is one token."""
     pieces, merges = sorted(ByteLevel.alphabet()), []
     for word in WORDS:
         for end in range(2, len(word) + 1):
@@ -79,10 +81,10 @@ def make_model(config: dict, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
     return model
 
 
-def encode(rows: list[dict], tokenizer: Qwen2Tokenizer) -> list[tuple[list[int], int]]:
-    """Rows {problem, solution} as (tokens of prompt, solution and end, length of the prompt)."""
+def encode(rows: list[dict], tokenizer: Qwen2Tokenizer) -> list[Example]:
+    """Rows {problem, solution} as tokens."""
     chats = [[{"role": "user", "content": row["problem"]}] for row in rows]
-    # All at once, since one by one takes as long as a fifth of the training.
+    # All at once: one by one takes a fifth as long as the training itself.
     prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, return_dict=False)
     solutions = tokenizer([row["solution"] for row in rows], add_special_tokens=False)["input_ids"]
     return [
@@ -91,8 +93,10 @@ def encode(rows: list[dict], tokenizer: Qwen2Tokenizer) -> list[tuple[list[int],
     ]
 
 
-def batches(examples: list, batch_size: int, rng: np.random.Generator):
-    """One shuffled pass over the examples in batches of like length, so that little is padding."""
+def batches(
+    examples: list[Example], batch_size: int, rng: np.random.Generator
+) -> Iterator[list[Example]]:
+    """One shuffled pass over the examples, in batches of similar length to save padding."""
     # Lengths are sorted within pools of eight batches only, to keep the batches random.
     pool = 8 * batch_size
     order = rng.permutation(len(examples))
@@ -104,8 +108,8 @@ def batches(examples: list, batch_size: int, rng: np.random.Generator):
         yield [examples[j] for j in chunks[i]]
 
 
-def solution_loss(model: Qwen2ForCausalLM, batch: list[tuple[list[int], int]], pad: int):
-    """Mean cross-entropy of the solutions' tokens, the end included."""
+def solution_loss(model: Qwen2ForCausalLM, batch: list[Example], pad: int) -> Tensor:
+    """Scalar: mean cross-entropy in nats over the solutions' tokens, the end included."""
     width = max(len(tokens) for tokens, _ in batch)
     input_ids = torch.full((len(batch), width), pad)
     labels = torch.full((len(batch), width), -100)
@@ -136,7 +140,7 @@ def train(config: dict, rows: list[dict]) -> tuple[Qwen2ForCausalLM, Qwen2Tokeni
 
     config: seed, hidden_size, intermediate_size, layers, heads, epochs, batch_size,
     learning_rate (of AdamW), matrix_learning_rate (of Muon); both are peaks, with a linear
-    warm-up over the first 5 % of the updates and a linear way down to zero.
+    warm-up over the first 5 % of the updates and a linear decay to zero.
     """
     torch.manual_seed(config["seed"])
     rng = np.random.default_rng(stable_hash("pretrain", config["seed"]))
@@ -170,21 +174,18 @@ def train(config: dict, rows: list[dict]) -> tuple[Qwen2ForCausalLM, Qwen2Tokeni
 
 def save(folder: Path, *parts: Qwen2Tokenizer | Qwen2ForCausalLM) -> None:
     """Write a Hugging Face folder, which is whole or absent."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
+    with whole_folder(folder) as new:
         for part in parts:
-            part.save_pretrained(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            part.save_pretrained(new)
 
 
 def tokenizer_command(arguments: argparse.Namespace) -> None:
+    """`tokenizer`: write the base model's tokenizer."""
     save(arguments.out, make_tokenizer())
 
 
 def train_command(arguments: argparse.Namespace) -> None:
+    """`train`: pre-train the base model and write it with its tokenizer."""
     rows = read_jsonl(arguments.corpus)
     if not rows:
         raise UserError(f"{arguments.corpus} is empty. Hint: make it with lens_impl.data.toy.")

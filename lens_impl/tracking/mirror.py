@@ -22,7 +22,7 @@ import pandas as pd
 from lens_impl.errors import UserError, run_cli
 from lens_impl.evaluation.levels import ALL
 from lens_impl.experiments.runs import Run, base_name
-from lens_impl.files import metrics_lines, read_json, write_json
+from lens_impl.files import read_growing_jsonl, read_json, write_json
 from lens_impl.provenance import origin
 from lens_impl.results import Results, add_arguments, from_arguments
 from lens_impl.tracking.mlflow_runs import (
@@ -90,7 +90,7 @@ class LiveMirror:
     def _mirror(self) -> str:
         from mlflow import MlflowClient
 
-        lines = metrics_lines(self.folder)
+        lines = read_growing_jsonl(self.folder / "metrics.jsonl")
         validations = list(map(pd.read_parquet, self.folder.glob("validation/step_*.parquet")))
         curves = pd.concat(validations) if validations else None
         params = _params(read_json(self.folder / "config.json"))

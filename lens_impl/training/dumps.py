@@ -1,8 +1,8 @@
-"""The rollouts that a training dumped, as one file of bounded size in its run directory.
+"""The rollouts that a run dumped, as one file of bounded size in its run directory.
 
-A dump (checkpoints/<hash>/rollouts/step_N.parquet, every `train.dump_every` rollout batches) holds
-every token's log-probability and advantage. Here a response is one row of numbers, and the text is
-kept for the first KEPT_GROUPS groups of each step.
+A dump (checkpoints/<hash>/rollouts/step_N.parquet, every `train.dump_every` rollout batches)
+contains every token's log-probability and advantage. Here a response is one row of numbers, and the
+text is kept for the first KEPT_GROUPS groups of each step.
 
     python -m lens_impl.training.dumps --manifest manifest.json --out rollouts.parquet
 """
@@ -16,13 +16,13 @@ import pandas as pd
 from lens_impl.errors import run_cli
 from lens_impl.files import read_json, write_parquet
 
-KEPT_GROUPS = 16  # groups of a step whose responses are kept as text
+KEPT_GROUPS = 16  # groups per step whose responses are kept as text
 COLUMNS = ["step", "group", "problem_id", "level", "sample", "reward", "confidence"]
 COLUMNS += ["advantage", "length", "response"]
 
 
 def collect(folder: Path) -> pd.DataFrame:
-    """One row a response of all dumps of a checkpoint folder, in order of step and group.
+    """One row per response of all dumps of a checkpoint folder, in order of step and group.
 
     step; group: number within the step; problem_id, level; sample: number within the group; reward;
     confidence: geometric-mean token probability (paper, section 5.1); advantage: mean over the
@@ -57,7 +57,7 @@ def _mean(values: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lens_impl.training.dumps", description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json of the run")
-    parser.add_argument("--out", type=Path, required=True, help="parquet, one row a response")
+    parser.add_argument("--out", type=Path, required=True, help="parquet, one row per response")
     arguments = parser.parse_args()
     write_parquet(arguments.out, collect(Path(read_json(arguments.manifest)["checkpoints"])))
 

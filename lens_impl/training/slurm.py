@@ -1,4 +1,4 @@
-"""What a training asks Slurm about the job that it runs in.
+"""When Slurm ends the job that a run is part of.
 
 Slurm's own notice, `--signal`, does not serve: where processes are tracked by cgroups it reaches
 Snakemake's process alone, and elsewhere every process of the job, Ray's among them, which end.
@@ -14,14 +14,14 @@ NOTICE_SECONDS = 900.0  # a step, a validation and a checkpoint of an 8B model
 
 
 def seconds_left(job: str) -> float | None:
-    """Until Slurm ends the job, by its walltime or by preemption; None where it does not say."""
+    """Seconds until Slurm ends the job, by its time limit or by preemption; None if unknown."""
     command = ["squeue", "--noheader", "--jobs", job, "--format", "%L"]
     done = subprocess.run(command, capture_output=True, text=True)
     return parse_time(done.stdout.strip()) if done.returncode == 0 else None
 
 
 def parse_time(text: str) -> float | None:
-    """Slurm's [days-][[hours:]minutes:]seconds; None for UNLIMITED and its like."""
+    """Seconds in Slurm's [days-][[hours:]minutes:]seconds; None for UNLIMITED and the like."""
     days, _, clock = text.rpartition("-")
     parts = clock.split(":")
     if not all(part.isdigit() for part in (days or "0", *parts)):
@@ -33,10 +33,10 @@ def parse_time(text: str) -> float | None:
 
 
 class Deadline:
-    """Says when a training must save and leave: LENS_SLURM_NOTICE seconds before its job ends.
+    """Says when a run must save and stop: LENS_SLURM_NOTICE seconds before its job ends.
 
-    Never more than half of the job's time before, so that a short job gets something done. Outside
-    Slurm the time never comes.
+    At most half of the job's time before its end, so that a short job makes progress. Outside Slurm
+    the time never comes.
     """
 
     def __init__(self) -> None:
@@ -47,6 +47,7 @@ class Deadline:
         self.notice = min(self.notice, left / 2 if left is not None else self.notice)
 
     def near(self) -> bool:
+        """Whether to stop now; asks Slurm at most every POLL_SECONDS."""
         if self.job is None or time.monotonic() - self.asked < POLL_SECONDS:
             return False
         self.asked = time.monotonic()

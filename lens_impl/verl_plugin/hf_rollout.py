@@ -10,17 +10,22 @@ pre-emption counts or partial rollouts; the queue is one of this process (local_
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
 import torch
 import transfer_queue as tq
+from omegaconf import DictConfig
 from tensordict import NonTensorStack, TensorDict
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from verl.single_controller.base.decorator import Dispatch, register
+from verl.single_controller.ray import RayWorkerGroup
 from verl.utils.device import get_device_name
+from verl.workers.config import HFModelConfig, RolloutConfig
 from verl.workers.engine_workers import ActorRolloutRefWorker
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.llm_server import LLMServerManager
@@ -30,6 +35,7 @@ from verl.workers.rollout.utils import ensure_async_iterator
 from lens_impl.identity import stable_hash
 from lens_impl.models.prompts import prompt_ids
 from lens_impl.models.sampling_hf import Completion, sample
+from lens_impl.verl_plugin.nested import jagged
 from lens_impl.verl_plugin.reward import compute_scores
 
 
@@ -45,10 +51,10 @@ class Sampling:
 class HFRollout(BaseRollout):
     """A second copy of the policy, in the actor's process, that generates."""
 
-    def __init__(self, config, model_config, device_mesh):
+    def __init__(
+        self, config: RolloutConfig, model_config: HFModelConfig, device_mesh: DeviceMesh
+    ) -> None:
         super().__init__(config, model_config, device_mesh)
-        from transformers import AutoModelForCausalLM
-
         self.model = AutoModelForCausalLM.from_pretrained(
             self.model_config.local_path, dtype=torch.float32, attn_implementation="sdpa"
         )
@@ -56,20 +62,27 @@ class HFRollout(BaseRollout):
         self.tokenizer = self.model_config.tokenizer
 
     async def resume(self, tags: list[str]) -> None:
-        pass
+        """Replaces verl's: this copy never leaves memory."""
 
     async def release(self) -> None:
-        pass
+        """Replaces verl's: this copy never leaves memory."""
 
-    async def update_weights(self, weights, wire_format="named_tensors", **kwargs) -> None:
+    async def update_weights(
+        self,
+        weights: Iterable[tuple[str, Tensor]] | AsyncIterator[tuple[str, Tensor]],
+        wire_format: str = "named_tensors",
+        **kwargs: object,
+    ) -> None:
+        """Replaces verl's: copy the actor's weights, full tensors by name, into this copy."""
         with torch.no_grad():
             own = self.model.state_dict()
             async for name, tensor in ensure_async_iterator(weights):
                 own[name].copy_(tensor)
 
     def generate(
-        self, prompts: list[list[int]], seeds: list[int], sampling: Sampling
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling
     ) -> list[Completion]:
+        """One completion per prompt and seed; called by HFActorRolloutRefWorker."""
         return sample(
             self.model,
             prompts,
@@ -84,9 +97,10 @@ class HFRollout(BaseRollout):
 
 
 class HFReplica(RolloutReplica):
-    """No server: the trainer calls the workers themselves."""
+    """verl's handle of an inference server, of which there is none: the trainer calls workers."""
 
     async def launch_servers(self) -> None:
+        """Replaces verl's: only the address that verl reads afterwards."""
         self._server_address = f"hf_{self.replica_rank}"
 
 
@@ -94,7 +108,7 @@ class HFServerManager(LLMServerManager):
     """verl's manager of inference servers, of which there are none."""
 
     async def _init_global_load_balancer(self) -> None:
-        """Start no load balancer: a process of 0.6 GB with nothing to balance."""
+        """Replaces verl's, which starts a process of 0.6 GB that would have nothing to balance."""
 
 
 class HFActorRolloutRefWorker(ActorRolloutRefWorker):
@@ -102,20 +116,36 @@ class HFActorRolloutRefWorker(ActorRolloutRefWorker):
 
     @register(dispatch_mode=Dispatch.DP_COMPUTE)
     def generate(
-        self, prompts: list[list[int]], seeds: list[int], sampling: Sampling
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling
     ) -> list[Completion]:
+        """One completion per prompt and seed, by this rank's copy of the policy."""
         return self.rollout.generate(prompts, seeds, sampling)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One completion that is wanted: `sample` numbers those of one problem from 0."""
+
+    problem: dict[str, Any]
+    sample: int
+    prompt: list[int]
+    seed: int
 
 
 class BatchedRollout:
     """verl's agent-loop manager for the engine `hf` (see TaskRunnerV1.init_agent_loop_manager).
 
-    `seconds` holds the time of the last training step by phase: rollout, reward, queue. Dynamic
-    sampling asks for prompts more than once in a step; a prompt that comes again in it gets other
-    random numbers.
+    `seconds` are those of the current training step by phase: rollout, reward, queue. Dynamic
+    sampling asks for prompts more than once per step; a prompt that comes again in the same step
+    gets other random numbers.
     """
 
-    def __init__(self, config, worker_group, tokenizer):
+    def __init__(
+        self,
+        config: DictConfig,
+        worker_group: RayWorkerGroup,
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> None:
         self.config = config
         self.worker_group = worker_group
         self.tokenizer = tokenizer
@@ -123,21 +153,23 @@ class BatchedRollout:
         self.step, self.call = 0, 0  # the training step, and which of its calls this is
 
     def generate_sequences(self, batch: TensorDict) -> None:
-        """Sample, grade and store rollout.n completions for each prompt of a training step."""
+        """Replaces AgentLoopManagerTQ's: sample, grade and store rollout.n completions per prompt.
+
+        batch: the data loader's columns [P], with uid and global_steps.
+        """
         columns = {key: _as_list(batch[key], len(batch)) for key in batch.keys()}
         problems = [{key: columns[key][i] for key in columns} for i in range(len(batch))]
         step = int(columns["global_steps"][0])
         self.call = self.call + 1 if step == self.step else 0
         self.step = step
-        place = ("train", step, self.call) if self.call else ("train", step)
+        stream = ("train", step, self.call) if self.call else ("train", step)
         started = time.perf_counter()
-        rows, prompts, completions = self._sample(
-            problems, self.config.actor_rollout_ref.rollout, place
-        )
+        requests = self._requests(problems, self.config.actor_rollout_ref.rollout.n, stream)
+        completions = self._generate(requests, self.config.actor_rollout_ref.rollout)
         generated = time.perf_counter()
-        scores = self._score(rows, completions)
+        scores = self._score(requests, completions)
         scored = time.perf_counter()
-        self._store(rows, prompts, completions, scores, step)
+        store(requests, completions, [score["score"] for score in scores], step)
         seconds = {
             "rollout": generated - started,
             "reward": scored - generated,
@@ -146,111 +178,108 @@ class BatchedRollout:
         before = self.seconds if self.call else dict.fromkeys(seconds, 0.0)
         self.seconds = {phase: before[phase] + seconds[phase] for phase in seconds}
 
-    def validate(self, problems: list[dict], step: int) -> list[dict]:
-        """Scores (see reward.py) of val_kwargs.n completions for each problem."""
-        kwargs = self.config.actor_rollout_ref.rollout.val_kwargs
-        rows, _, completions = self._sample(problems, kwargs, ("validation", step))
-        return self._score(rows, completions)
+    def validate(self, problems: list[dict[str, Any]], step: int) -> list[dict[str, Any]]:
+        """Scores (see reward.py) of val_kwargs.n completions per problem, in order."""
+        settings = self.config.actor_rollout_ref.rollout.val_kwargs
+        requests = self._requests(problems, settings.n, ("validation", step))
+        return self._score(requests, self._generate(requests, settings))
 
-    def _sample(self, problems: list[dict], kwargs, place: tuple) -> tuple[list, list, list]:
-        """(problem, which of its completions this is), prompt and completion of kwargs.n a problem.
-
-        place: what the random numbers are functions of, beside seed, problem and completion.
-        """
-        rollout = self.config.actor_rollout_ref.rollout
-        sampling = Sampling(rollout.response_length, kwargs.temperature, kwargs.top_p)
-        rows, prompts, seeds = [], [], []
+    def _requests(
+        self, problems: list[dict[str, Any]], n: int, stream: tuple[object, ...]
+    ) -> list[Request]:
+        """n requests per problem. Random numbers depend on seed, stream, problem and sample."""
+        seed = self.config.actor_rollout_ref.rollout.seed
+        requests = []
         for problem in problems:
             prompt = prompt_ids(self.tokenizer, problem["raw_prompt"])
             name = problem["extra_info"]["problem_id"]
-            for index in range(kwargs.n):
-                rows.append((problem, index))
-                prompts.append(prompt)
-                seeds.append(stable_hash(rollout.seed, *place, name, index))
-        return rows, prompts, self._generate(prompts, seeds, sampling)
+            requests += [
+                Request(problem, i, prompt, stable_hash(seed, *stream, name, i)) for i in range(n)
+            ]
+        return requests
 
-    def _generate(self, prompts, seeds, sampling) -> list[Completion]:
-        """Deal the requests out over the ranks, as evenly as they go, and collect them again."""
+    def _generate(self, requests: list[Request], settings: DictConfig) -> list[Completion]:
+        """Deal the requests out over the ranks, as evenly as possible, and collect the answers.
+
+        settings: temperature and top_p, of training or of validation.
+        """
         ranks = self.worker_group.world_size
-        shares = [range(rank, len(prompts), ranks) for rank in range(ranks)]
+        length = self.config.actor_rollout_ref.rollout.response_length
+        sampling = Sampling(length, settings.temperature, settings.top_p)
+        shares = [requests[rank::ranks] for rank in range(ranks)]
         answers = self.worker_group.generate(
-            [[prompts[i] for i in share] for share in shares],
-            [[seeds[i] for i in share] for share in shares],
+            [[request.prompt for request in share] for share in shares],
+            [[request.seed for request in share] for share in shares],
             [sampling] * ranks,
         )
-        completions: list[Any] = [None] * len(prompts)
-        for share, answer in zip(shares, answers, strict=True):
-            completions[share.start :: ranks] = answer
-        return completions
+        return [answers[i % ranks][i // ranks] for i in range(len(requests))]
 
-    def _score(self, rows, completions) -> list[dict]:
+    def _score(
+        self, requests: list[Request], completions: list[Completion]
+    ) -> list[dict[str, Any]]:
         texts = self.tokenizer.batch_decode(
             [completion.token_ids for completion in completions], skip_special_tokens=True
         )
-        return compute_scores([row for row, _ in rows], texts)
+        return compute_scores([request.problem for request in requests], texts)
 
-    def _store(self, rows, prompts, completions, scores, step) -> None:
-        """What the trainer reads of AgentLoopWorkerTQ's fields and tags, and no more of them."""
-        keys = [f"{problem['uid']}_{index}_0" for problem, index in rows]
-        responses = [completion.token_ids for completion in completions]
-        tags = [
-            {
-                "status": "success",
-                "prompt_len": len(prompt),
-                "response_len": len(response),
-                "seq_len": len(prompt) + len(response),
-                "global_steps": step,
-                "min_global_steps": step - 1,
-                "max_global_steps": step - 1,
-            }
-            for prompt, response in zip(prompts, responses, strict=True)
-        ]
-        fields = {
-            "index": torch.tensor([int(problem["index"]) for problem, _ in rows]),
-            **_columns(prompts, responses),
-            "rollout_log_probs": _nested([completion.log_probs for completion in completions]),
-            "rm_scores": _nested(
-                [
-                    [0.0] * (len(response) - 1) + [score["score"]]
-                    for response, score in zip(responses, scores, strict=True)
-                ]
-            ),
+
+def store(
+    requests: list[Request], completions: list[Completion], rewards: list[float], step: int
+) -> None:
+    """Put a step's rows into the queue, as AgentLoopWorkerTQ does; only what the trainer reads."""
+    uids = [request.problem["uid"] for request in requests]
+    # verl's replay buffer finds a prompt's rows by the part of the key before the first "_".
+    keys = [f"{uid}_{request.sample}_0" for uid, request in zip(uids, requests, strict=True)]
+    prompts = [request.prompt for request in requests]
+    responses = [completion.token_ids for completion in completions]
+    tags = [
+        {
+            "status": "success",
+            "prompt_len": len(prompt),
+            "response_len": len(response),
+            "seq_len": len(prompt) + len(response),
+            "global_steps": step,
+            "min_global_steps": step - 1,
+            "max_global_steps": step - 1,
         }
-        fields = TensorDict(fields, batch_size=len(keys))
-        tq.kv_batch_put(keys=keys, partition_id="train", fields=fields, tags=tags)
-        uids = list(dict.fromkeys(problem["uid"] for problem, _ in rows))
-        tq.kv_batch_put(keys=uids, partition_id="train", tags=[{"status": "finished"}] * len(uids))
+        for prompt, response in zip(prompts, responses, strict=True)
+    ]
+    last_token_rewards = [
+        [0.0] * (len(response) - 1) + [reward]
+        for response, reward in zip(responses, rewards, strict=True)
+    ]
+    columns = {
+        "uid": NonTensorStack(*uids),
+        "index": torch.tensor([int(request.problem["index"]) for request in requests]),
+        **token_columns(prompts, responses),
+        "rollout_log_probs": jagged([completion.log_probs for completion in completions]),
+        "rm_scores": jagged(last_token_rewards),
+    }
+    fields = TensorDict(columns, batch_size=len(keys))
+    tq.kv_batch_put(keys=keys, partition_id="train", fields=fields, tags=tags)
+    prompt_keys = list(dict.fromkeys(uids))
+    finished = [{"status": "finished"}] * len(prompt_keys)
+    tq.kv_batch_put(keys=prompt_keys, partition_id="train", tags=finished)
 
 
-def _columns(prompts: list[list[int]], responses: list[list[int]]) -> dict[str, torch.Tensor]:
-    """The tokens as verl's actor reads them, each column nested [rows, ragged]."""
+def token_columns(prompts: list[list[int]], responses: list[list[int]]) -> dict[str, Tensor]:
+    """The tokens as verl's actor reads them, each column [B, ragged]."""
     sequences = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-    tokens = _nested(responses)
+    tokens = jagged(responses)
     mask = torch.ones_like(tokens)
     return {
-        "prompts": _nested(prompts),
+        "prompts": jagged(prompts),
         "responses": tokens,
-        "input_ids": _nested(sequences),
-        "position_ids": _nested([range(len(sequence)) for sequence in sequences]),
+        "input_ids": jagged(sequences),
+        "position_ids": jagged([range(len(sequence)) for sequence in sequences]),
         "response_mask": mask,
         "loss_mask": mask,
     }
 
 
-def _nested(rows: list[Sequence]) -> torch.Tensor:
-    """Rows of numbers as one nested tensor [rows, ragged], without a tensor for each of them."""
-    lengths = [len(row) for row in rows]
-    return torch.nested.nested_tensor_from_jagged(
-        torch.tensor(list(chain.from_iterable(rows))),
-        torch.tensor([0, *accumulate(lengths)]),
-        min_seqlen=min(lengths),
-        max_seqlen=max(lengths),
-    )
-
-
-def _as_list(value: Any, size: int) -> list:
-    """A TensorDict entry as one Python value a row."""
-    if isinstance(value, torch.Tensor):
+def _as_list(value: object, size: int) -> list[Any]:
+    """A TensorDict entry as one Python value per row."""
+    if isinstance(value, Tensor):
         return list(value.unbind(0))
     if isinstance(value, (NonTensorStack, np.ndarray, list)):
         return list(value.tolist() if hasattr(value, "tolist") else value)

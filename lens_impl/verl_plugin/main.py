@@ -1,4 +1,4 @@
-"""Run one verl training: `python -m lens_impl.verl_plugin.main OVERRIDES.json`.
+"""Train one run in verl's process: `python -m lens_impl.verl_plugin.main REQUEST.json`.
 
 verl's own entry starts its task runner as a Ray actor. Here it runs in the driver, which saves a
 process and its imports (about 6 s and 0.6 GB at tiny scale).
@@ -17,7 +17,7 @@ from lens_impl.verl_plugin.ray_cluster import JOIN_SECONDS
 
 
 def exit_with_parent() -> None:
-    """End this process when the one that started it is gone, however it went."""
+    """End this process when the one that started it has ended, however it did."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -29,12 +29,15 @@ def exit_with_parent() -> None:
 
 
 def start_ray(address: str, nodes: int, cpus: int, gpus: int) -> None:
-    """Start Ray here (address `local`), or join the cluster at `address` when all its nodes are."""
+    """Start Ray here (address `local`), or join the cluster at `address` and wait for its nodes.
+
+    TimeoutError if one is missing after JOIN_SECONDS; ConnectionError if the head is.
+    """
     import ray
 
     quiet = {"configure_logging": False, "log_to_driver": True}
     if address == "local":
-        # Ray starts its processes while this one goes on with its imports.
+        # Ray starts its processes while this one continues with its imports.
         here = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
         ray.init(address="local", **here, **quiet)
         return
@@ -44,7 +47,7 @@ def start_ray(address: str, nodes: int, cpus: int, gpus: int) -> None:
             ray.init(address=address, **quiet)
             break
         except ConnectionError:
-            # Its head is about to start.
+            # The head may still be starting.
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
@@ -55,7 +58,7 @@ def start_ray(address: str, nodes: int, cpus: int, gpus: int) -> None:
 
 
 def main() -> None:
-    # The imports make a million objects that stay; looking for garbage among them takes a second.
+    # The imports make a million objects that stay; collecting garbage among them takes a second.
     gc.disable()
     stopping.listen()
     exit_with_parent()

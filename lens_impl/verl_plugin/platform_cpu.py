@@ -12,7 +12,7 @@ from lens_impl.verl_plugin import patches
 
 
 class CpuPlatform(PlatformBase):
-    """Answers of a CPU to verl's questions about its accelerator."""
+    """Answers of a CPU to verl's questions about its accelerator (see verl's PlatformBase)."""
 
     device_name = "cpu"
     vendor_name = "cpu"
@@ -27,10 +27,10 @@ class CpuPlatform(PlatformBase):
     def device_count(self) -> int:
         return 1
 
-    def set_device(self, device_index) -> None:
+    def set_device(self, device_index: int) -> None:
         pass
 
-    def synchronize(self, device_index=None) -> None:
+    def synchronize(self, device_index: int | None = None) -> None:
         pass
 
     def manual_seed(self, seed: int) -> None:
@@ -45,7 +45,7 @@ class CpuPlatform(PlatformBase):
     def empty_cache(self) -> None:
         pass
 
-    def get_device_capability(self, device_index=None) -> tuple[None, None]:
+    def get_device_capability(self, device_index: int | None = None) -> tuple[None, None]:
         return None, None
 
     def communication_backend_name(self) -> str:

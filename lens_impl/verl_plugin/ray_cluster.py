@@ -1,8 +1,8 @@
-"""A Ray cluster over the nodes of one Slurm job, for a training of several nodes.
+"""A Ray cluster over the nodes of one Slurm job, for a run on several nodes.
 
-The supervisor of the training, on the job's first node, starts one task a node with srun: the first
-becomes Ray's head, the others join it. When the supervisor leaves, however it does, the tasks are
-ended: by itself, or by Slurm with the job.
+The run's supervisor, on the job's first node, starts one task per node with srun: the first becomes
+Ray's head, the others join it. When the supervisor ends, however it does, so do the tasks: it ends
+them, or Slurm does with the job.
 
     python -m lens_impl.verl_plugin.ray_cluster --address HOST:PORT --cpus 8 --gpus 1
 """
@@ -29,9 +29,9 @@ JOIN_SECONDS = 180.0
 def ray_cluster(
     nodes: int, cpus: int, gpus: int, environment: dict[str, str], log: Path
 ) -> Iterator[str]:
-    """The address of a Ray cluster with `cpus` and `gpus` on each node; UserError outside Slurm.
+    """The address of a Ray cluster with `cpus` and `gpus` per node; UserError outside Slurm.
 
-    environment: of Ray's processes on all nodes, with `secret()`. log: what they print.
+    environment: of Ray's processes on all nodes, with `secret()`. log: file for their output.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if not job or not shutil.which("srun"):
@@ -43,7 +43,7 @@ def ray_cluster(
         probe.bind(("", 0))
         port = probe.getsockname()[1]
     address = f"{socket.gethostbyname(socket.gethostname())}:{port}"
-    # What describes the step that the supervisor runs in would be taken for wishes.
+    # srun would read the variables of the supervisor's own job step as options.
     inherited = {
         name: value
         for name, value in environment.items()
@@ -51,13 +51,8 @@ def ray_cluster(
     }
     command = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}"]
     command += ["--ntasks-per-node=1", f"--cpus-per-task={_cpus_of_task()}", "--cpu-bind=none"]
-    command += [
-        "--mem=0",
-        "--kill-on-bad-exit=1",
-        sys.executable,
-        "-m",
-        "lens_impl.verl_plugin.ray_cluster",
-    ]
+    command += ["--mem=0", "--kill-on-bad-exit=1"]
+    command += [sys.executable, "-m", "lens_impl.verl_plugin.ray_cluster"]
     command += ["--address", address, "--cpus", str(cpus), "--gpus", str(gpus)]
     with open(log, "w") as out:
         tasks = subprocess.Popen(
@@ -82,7 +77,7 @@ def _cpus_of_task() -> int:
 
 
 def ray_command(address: str, cpus: int, gpus: int, head: bool) -> list[str]:
-    """`ray start` of one node, in the foreground."""
+    """`ray start` for one node, in the foreground: the head, or one that joins it."""
     host, port = address.split(":")
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     ray += [f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--disable-usage-stats"]
@@ -106,7 +101,7 @@ def main() -> None:
         if time.monotonic() > deadline:
             sys.exit(f"no Ray at {arguments.address} within {JOIN_SECONDS:.0f} s")
         time.sleep(0.5)
-    # Slurm ends tasks by SIGTERM; Ray's folder on this node goes with the task.
+    # Slurm ends tasks by SIGTERM; the task deletes Ray's folder on this node before it ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     ray = subprocess.Popen(command, env=without_amd(dict(os.environ)))
     try:

@@ -1,20 +1,21 @@
-"""The reward: the one grader, by the batch for the engine `hf`, one by one for verl's workers.
+"""The reward: the one grader, per batch for the engine `hf`, per response for verl's workers.
 
-Outcome reward 1 or 0; no format reward (section 6). What else is returned is kept for validation.
+Outcome reward 1 or 0; no format reward (section 6). A score is a dict: score (the reward), and for
+validation problem_id, level and status (of the grade).
 """
 
 from lens_impl.grading.grader import Grade, grade, grade_many
 
 
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: str, extra_info: dict, **kwargs
+    data_source: str, solution_str: str, ground_truth: str, extra_info: dict, **kwargs: object
 ) -> dict:
-    """verl's custom reward function, which its reward workers call in a thread of its own."""
+    """The score of one response, as verl's custom reward function: workers call it in a thread."""
     return _score(grade(ground_truth, solution_str), extra_info)
 
 
 def compute_scores(rows: list[dict], responses: list[str]) -> list[dict]:
-    """One score for each prepared row and response, graded on all cores."""
+    """One score per prepared row and its response, graded on all cores."""
     golds = [row["reward_model"]["ground_truth"] for row in rows]
     grades = grade_many(golds, responses)
     return [_score(verdict, row["extra_info"]) for verdict, row in zip(grades, rows, strict=True)]

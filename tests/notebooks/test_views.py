@@ -51,7 +51,7 @@ def test_comparison_of_files_shows_what_differs(results, pair):
     frame = views.compare_files(results, pair)
     assert list(frame.columns) == pair
     assert list(frame.loc["method"]) == ["grpo", "lens"]
-    assert list(frame.loc["advantage.advantage"]) == ["grpo", "lens"]
+    assert list(frame.loc["recipe.advantage"]) == ["grpo", "lens"]
     # the mean of the last five steps: LENS alone learns from negative groups
     assert list(frame.loc["last 5 steps/advantage_negative"]) == pytest.approx([0, 0.003])
     # the same in both: one learning rate, one course of the reward

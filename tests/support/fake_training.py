@@ -1,10 +1,10 @@
-"""`lens_impl.training.supervisor` with a quick stand-in for verl's process, for tests of faults.
+"""`lens_impl.training.supervisor` with a quick stand-in for verl's process, for tests of failures.
 
 The supervisor, its lock, its resuming and its files are the real ones. The stand-in keeps verl's
-contract with it: a line in metrics.jsonl a step, a checkpoint marked by resume.json, SIGUSR1. Each
-step is a function of the one before, so that a gap, a double step or a wrong resume changes all
-that follows. What FAKE_FAULT names goes wrong once:
-    exit at step 6; deaf (ignores SIGUSR1, as a step does that is longer than the notice)
+contract with it: one line in metrics.jsonl per step, a checkpoint marked by resume.json, SIGUSR1.
+Each step is a function of the one before, so that a gap, a double step or a wrong resume changes
+everything after it. The failure that FAKE_FAULT names happens once:
+    exit: at step 6; deaf: ignores SIGUSR1, as a step longer than the notice does
 """
 
 import hashlib
@@ -20,7 +20,7 @@ import pandas as pd
 
 
 def verl(request: Path) -> None:
-    """The stand-in's training."""
+    """The stand-in for verl's process."""
     from lens_impl.files import write_parquet
     from lens_impl.verl_plugin import stopping
     from lens_impl.verl_plugin.main import exit_with_parent
@@ -65,6 +65,7 @@ def verl(request: Path) -> None:
 
 
 def supervisor() -> None:
+    """The real supervisor, which starts the stand-in and polls more often."""
     from lens_impl.errors import run_cli
     from lens_impl.training import checkpoints, slurm
     from lens_impl.training import supervisor as train

@@ -1,6 +1,7 @@
-"""A training of the smoke scale from nothing: its inputs, its command, its trajectory."""
+"""A training run of the smoke scale from nothing: its inputs, its command, its trajectory."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,18 +23,23 @@ SCHEDULE = {
 }
 
 
-def call(*command: object) -> subprocess.CompletedProcess:
+def call(*command: object, **environment: str) -> subprocess.CompletedProcess:
+    """Run a module of the project, which must succeed, with more environment variables."""
     result = subprocess.run(
-        [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-m", *map(str, command)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result
 
 
-def make_inputs(folder: Path) -> Path:
-    """Data, base model and tracking database of the smoke scale."""
-    raw, data = folder / "raw", CONFIG["data"]
-    call("lens_impl.data.toy", "--config", json.dumps(CONFIG["tiny_problems"]), "--out", raw)
+def make_inputs(folder: Path, config: dict = CONFIG) -> Path:
+    """Make data, base model and tracking database of a scale with toy problems in a folder."""
+    raw, data = folder / "raw", config["data"]
+    call("lens_impl.data.toy", "--config", json.dumps(config["tiny_problems"]), "--out", raw)
     sizes = json.dumps(data["mixes"]["math-dapo"])
     call(
         *("lens_impl.data.prepare", "mix", "--mix", "math-dapo", "--sizes", sizes, "--raw", raw),
@@ -47,7 +53,7 @@ def make_inputs(folder: Path) -> Path:
     )
     call(
         *("lens_impl.models.toy", "train", "--config"),
-        json.dumps(CONFIG["models"]["tiny"]["pretrain"]),
+        json.dumps(config["models"]["tiny"]["pretrain"]),
         *("--corpus", raw / "pretrain.jsonl", "--threads", 2, "--out", folder / "model"),
     )
     call(
@@ -60,9 +66,14 @@ def make_inputs(folder: Path) -> Path:
 def train_command(
     inputs: Path, run_dir: Path, seed: int = 1, steps: int = STEPS, method: dict = LENS
 ) -> list[str]:
+    """The supervisor of a smoke run; method: a value of CONFIG["methods"]."""
     run = Run("tiny", "math-dapo", "lens", seed)
     settings = training_settings(CONFIG, run) | {"group_size": 8, "recipe": method}
-    schedule = SCHEDULE | {"steps": steps}
+    return supervisor_command(settings, SCHEDULE | {"steps": steps}, inputs, run_dir)
+
+
+def supervisor_command(settings: dict, schedule: dict, inputs: Path, run_dir: Path) -> list[str]:
+    """Module and arguments of a run's supervisor; inputs: see make_inputs."""
     values = {
         "--config": json.dumps(settings),
         "--schedule": json.dumps(schedule),

@@ -1,4 +1,4 @@
-"""What a training learns from Slurm about its job; `squeue` is a script of the test's."""
+"""What a run learns from Slurm about its job; `squeue` is a script of the test."""
 
 import pytest
 
@@ -17,13 +17,13 @@ from lens_impl.verl_plugin.environment import without_amd
         ("", None),
     ],
 )
-def test_slurms_way_to_write_a_time(text, seconds):
+def test_slurms_format_of_a_time(text, seconds):
     assert slurm.parse_time(text) == seconds
 
 
 @pytest.fixture
 def says(tmp_path, monkeypatch):
-    """A job whose squeue prints the time left that is given."""
+    """A job whose squeue prints the given time left."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("LENS_SLURM_NOTICE", "600")
@@ -37,7 +37,7 @@ def says(tmp_path, monkeypatch):
     return tell
 
 
-def test_a_training_leaves_before_its_job_ends(says):
+def test_a_run_stops_before_its_job_ends(says):
     says("2:00:00")
     deadline = slurm.Deadline()
     assert not deadline.near()
@@ -58,14 +58,14 @@ def test_a_short_job_is_used_for_half_of_its_time(says):
 
 
 def test_gpus_are_named_for_cuda_alone():
-    """As Slurm names them, and verl ends with an error."""
+    """Slurm names them for both vendors, which verl refuses."""
     given = {"CUDA_VISIBLE_DEVICES": "0", "ROCR_VISIBLE_DEVICES": "0", "PATH": "/bin"}
     assert without_amd(given) == {"CUDA_VISIBLE_DEVICES": "0", "PATH": "/bin"}
     amd = {"ROCR_VISIBLE_DEVICES": "0"}
     assert without_amd(amd) == amd
 
 
-def test_a_job_without_end_and_a_process_without_job_go_on(says, monkeypatch):
+def test_a_job_without_end_and_a_process_without_job_continue(says, monkeypatch):
     says("UNLIMITED")
     assert not slurm.Deadline().near()
     monkeypatch.delenv("SLURM_JOB_ID")

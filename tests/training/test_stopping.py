@@ -1,4 +1,4 @@
-"""A training that is told to stop, with a quick stand-in for verl's process (fake_training.py)."""
+"""A run that is asked to stop, with a quick stand-in for verl's process (fake_training.py)."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import fake_training
 
 from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import planned_runs
@@ -21,7 +22,7 @@ STEPS = 6
 
 
 class Training:
-    """The command of one training, in a folder of its own."""
+    """The command of one run, in a folder of its own."""
 
     def __init__(self, folder: Path):
         config = load("smoke", ROOT)
@@ -36,11 +37,11 @@ class Training:
             **{f"--{name}": folder / name for name in ("train", "validation", "model")},
             "--run-dir": self.run_dir,
             "--checkpoints": self.checkpoints,
-            # A port that nobody listens on: MLflow being down stops no training.
+            # A port that nobody listens on: MLflow being down stops no run.
             "--tracking-uri": "http://127.0.0.1:9",
             "--experiment": "test",
         }
-        self.command = [sys.executable, ROOT / "tests" / "fake_training.py"]
+        self.command = [sys.executable, fake_training.__file__]
         self.command += [str(part) for pair in values.items() for part in pair]
 
     def start(self, seconds: float) -> subprocess.Popen:
@@ -71,7 +72,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_told_to_stop_it_saves_and_says_that_it_can_go_on(tmp_path, undisturbed, number):
+def test_asked_to_stop_it_saves_and_says_that_it_can_resume(tmp_path, undisturbed, number):
     training = Training(tmp_path)
     process = training.start(1.5)
     training.until_step(2)
@@ -79,7 +80,7 @@ def test_told_to_stop_it_saves_and_says_that_it_can_go_on(tmp_path, undisturbed,
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 85
     assert f"told to stop by {number.name}: ends this step, saves, and leaves" in output
-    # The third step is the one in which it was told; a checkpoint is due after the fourth only.
+    # The signal came in the third step; a checkpoint would be due after the fourth.
     step = json.loads((training.checkpoints / "resume.json").read_text())["step"]
     assert step == 3 and not training.run_dir.exists()
     assert training.start(0).wait(240) == 0
@@ -102,7 +103,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path, undisturbed):
     assert training.result() == undisturbed.result()
 
 
-def test_a_finished_training_is_written_up_again_as_it_was(undisturbed):
+def test_a_finished_run_is_written_up_again_as_it_was(undisturbed):
     manifest = undisturbed.run_dir / "manifest.json"
     before = manifest.read_text()
     manifest.unlink()

@@ -1,4 +1,4 @@
-"""Real verl trainings on the CPU: advantages, determinism, kill -9 and resume."""
+"""Real training runs with verl on the CPU: advantages, determinism, kill -9 and resume."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_every_step_has_what_the_paper_looks_at(uninterrupted):
         shares = [line[f"groups_{kind}"] for kind in ("all_wrong", "mixed", "all_correct")]
         assert sum(shares) == pytest.approx(1)
         assert line["tokens"] > 0 and line["grad_norm"] >= 0 and line["entropy"] > 0
-        # The rollout engine and the actor hold the same weights.
+        # The rollout engine and the actor have the same weights.
         assert line["log_prob_difference"] < 1e-4
         assert {"step", "rollout", "reward", "old_log_prob", "update"} <= set(line["seconds"])
     assert any(line["grad_norm"] > 0 for line in lines)
@@ -106,7 +106,7 @@ def pass_at_k(inputs: Path, run_dir: Path) -> bytes:
     return out.read_bytes()
 
 
-def test_a_killed_training_resumes_and_ends_as_if_never_killed(inputs, uninterrupted, tmp_path):
+def test_a_killed_run_resumes_and_ends_as_if_never_killed(inputs, uninterrupted, tmp_path):
     command = train_command(inputs, tmp_path / "run")
     process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, start_new_session=True)
     metrics = checkpoints_of(command) / "metrics.jsonl"
@@ -137,7 +137,7 @@ def test_another_seed_is_another_trajectory(inputs, uninterrupted, tmp_path):
     assert trajectory(tmp_path)[0] != trajectory(uninterrupted)[0]
 
 
-def test_two_trainings_on_one_checkpoint_folder(inputs, tmp_path):
+def test_two_processes_on_one_checkpoint_folder(inputs, tmp_path):
     from lens_impl.training.checkpoints import locked
 
     command = train_command(inputs, tmp_path / "run")

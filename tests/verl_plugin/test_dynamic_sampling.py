@@ -1,5 +1,6 @@
-"""verl's dynamic sampling with our rollout: the real trainer's methods, replay buffer and batched
-rollout and queue in one process. Ray and the model are replaced."""
+"""verl's dynamic sampling with our rollout: the real trainer's methods, replay buffer, batched
+rollout and queue in one process. Ray and the model are replaced.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from lens_impl.experiments.settings import training_schedule, training_settings
 from lens_impl.models.sampling_hf import Completion
 from lens_impl.verl_plugin.local_queue import LocalQueue
 from lens_impl.verl_plugin.overrides import Paths, verl_overrides
+from lens_impl.verl_plugin.records import sampled_groups
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +66,7 @@ def config():
 
 
 def trainer_of(config, kinds, monkeypatch):
-    """A trainer whose data loader goes round over problems that are hard, easy or mixed."""
+    """A trainer whose data loader cycles over problems that are hard, easy or mixed."""
     from verl.trainer.ppo.v1 import replay_buffer, trainer_base
 
     from lens_impl.verl_plugin import hf_rollout
@@ -115,16 +117,18 @@ def sampled(setup) -> tuple[list[int], dict]:
     batch, metrics = setup.trainer.replay_buffer.sample(
         global_steps=setup.trainer.global_steps, partition_id="train", batch_size=BATCH
     )
-    fields = ["prompts", "responses", "index"]
+    fields = ["prompts", "responses", "index", "uid"]
     rows = setup.queue.kv_batch_get(batch.keys, "train", fields)
     problems = [int(prompt[0]) for prompt in rows["prompts"].unbind()]
     assert problems == rows["index"].tolist()
-    assert problems[::GROUP] == problems[1::GROUP]  # whole groups, side by side
+    uids = rows.get("uid").tolist()
+    assert uids[::GROUP] == uids[1::GROUP] and len(set(uids)) == BATCH  # whole groups, in a row
+    assert problems[::GROUP] == problems[1::GROUP]
     places = [int(response[1]) for response in rows["responses"].unbind()]
     assert places == [*range(GROUP)] * BATCH
     setup.queue.kv_clear(batch.keys, "train")
     assert not setup.queue.rows["train"]  # those of dropped groups are gone too
-    return problems[::GROUP], setup.trainer._sampled_groups(metrics)
+    return problems[::GROUP], sampled_groups(metrics, BATCH)
 
 
 def test_groups_of_equal_rewards_are_replaced_in_the_order_of_the_prompts(config, monkeypatch):
@@ -136,7 +140,7 @@ def test_groups_of_equal_rewards_are_replaced_in_the_order_of_the_prompts(config
         assert groups == {"groups_sampled": 8, "groups_dropped": 4}
         setup.trainer.global_steps = 2
         problems, groups = sampled(setup)
-        assert problems == [8, 9, 1, 4]  # 0, 2 and 3 come round again and are dropped again
+        assert problems == [8, 9, 1, 4]  # 0, 2 and 3 come again and are dropped again
         assert not setup.queue.tags["train"]
 
 
@@ -157,13 +161,13 @@ def test_a_prompt_that_comes_again_in_a_step_gets_other_random_numbers(config, m
 
 
 def test_it_ends_after_its_number_of_batches(config, monkeypatch, capsys):
-    """Where no group is mixed verl's trainer alone would sample for ever."""
+    """If no group is mixed, verl's trainer alone would sample without end."""
     setup = trainer_of(config, ["hard", "easy", "hard", "easy", "hard"], monkeypatch)
     problems, groups = sampled(setup)
     assert len(problems) == BATCH
     assert groups["groups_dropped"] == 10 * BATCH  # the batches in which it looked for mixed ones
     assert groups["groups_sampled"] <= 11 * BATCH
-    assert "step 1: 10 batches of prompts hold too few groups" in capsys.readouterr().out
+    assert "step 1: 10 batches of prompts contain too few groups" in capsys.readouterr().out
     setup.trainer.global_steps = 2
     assert sampled(setup)[1]["groups_dropped"] == 10 * BATCH  # the next step filters again
 

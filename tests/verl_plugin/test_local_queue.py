@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import NonTensorStack, TensorDict
 
 from lens_impl.verl_plugin.local_queue import LocalQueue
 
@@ -39,6 +39,7 @@ def test_a_step(queue):
     queue.kv_batch_put(keys=["p"], partition_id="train", tags=[{"status": "running"}])
     fields = TensorDict({"tokens": nested([1, 2, 3], [4], [5, 6])}, batch_size=3)
     fields["index"] = torch.tensor([7, 8, 9])
+    fields["uid"] = NonTensorStack("p", "p", "q")
     keys = ["p_0", "p_1", "p_2"]
     tags = [{"length": length} for length in (3, 1, 2)]
     queue.kv_batch_put(keys=keys, partition_id="train", fields=fields, tags=tags)
@@ -49,11 +50,12 @@ def test_a_step(queue):
     more = TensorDict({"log_probs": nested([30, 10], [20, 40])}, batch_size=2)
     queue.kv_batch_put(keys=["p_2", "p_0"], partition_id="train", fields=more)
     assert queue.kv_list("train")["train"] == expected
-    columns = ["tokens", "index", "log_probs"]
+    columns = ["tokens", "index", "uid", "log_probs"]
     rows = queue.kv_batch_get(keys=["p_2", "p_0"], partition_id="train", select_fields=columns)
     assert rows.batch_size == (2,)
     assert [row.tolist() for row in rows["tokens"].unbind()] == [[5, 6], [1, 2, 3]]
     assert rows["index"].flatten().tolist() == [9, 7]
+    assert rows.get("uid").tolist() == ["q", "p"]
     assert [row.tolist() for row in rows["log_probs"].unbind()] == [[30, 10], [20, 40]]
 
     queue.kv_clear(keys=["p", "p_0", "p_1"], partition_id="train")

