@@ -45,11 +45,20 @@ def prepare(folder: Path, config: dict) -> None:
     raw = folder / "raw"
     call("lens_impl.data.toy", "--config", json.dumps(config["tiny_problems"]), "--out", raw)
     sizes = json.dumps(config["data"]["mixes"]["math-dapo"])
-    mix = ("--mix", "math-dapo", "--sizes", sizes, "--evaluation-sets", '["math"]', "--seed", 0)
+    mix: tuple = (
+        "--mix",
+        "math-dapo",
+        "--sizes",
+        sizes,
+        "--evaluation-sets",
+        '["math"]',
+        "--seed",
+        0,
+    )
     mix += ("--languages", '["en"]', "--report", folder / "mix.report.json")
     mix += ("--out-md", folder / "mix.card.md")
     call("lens_impl.data.prepare", "mix", *mix, "--raw", raw, "--out", folder / "mix.parquet")
-    evaluation = ("--set", "math", "--raw", raw, "--out", folder / "eval.parquet")
+    evaluation: tuple = ("--set", "math", "--raw", raw, "--out", folder / "eval.parquet")
     evaluation += ("--report", folder / "eval.report.json")
     call("lens_impl.data.prepare", "evaluation", *evaluation)
     pretrain = json.dumps(config["models"]["tiny"]["pretrain"])

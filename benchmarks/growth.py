@@ -26,18 +26,20 @@ from dag import OVERLAY, dry_run
 
 from lens_impl.advantages import RolloutBatch, compute_advantages
 from lens_impl.advantages.diagnostics import step_diagnostics
-from lens_impl.comparison import evaluations as comparison
+from lens_impl.comparison.evaluations import read_evaluations
 from lens_impl.comparison.gains import effect_rows
 from lens_impl.data import toy
 from lens_impl.data.prepare import prepare_mix
 from lens_impl.evaluation.evaluate import pass_at_k_by_level
 from lens_impl.evaluation.intervals import paired_difference
 from lens_impl.experiments.configuration import load
+from lens_impl.experiments.runs import Run
 from lens_impl.files import write_json, write_jsonl, write_parquet
 from lens_impl.grading.grader import grade_many
 from lens_impl.report import timeline
 from lens_impl.report.figures.style import context, new_figure
 from lens_impl.report.jobs import Job
+from lens_impl.results import Results
 
 LIMIT, POINTS, SECONDS = 1.1, 7, 1.0
 Work = Callable[[], object]
@@ -108,25 +110,30 @@ def difference(problems: int, folder: Path) -> Work:
     return partial(paired_difference, first, second, paired_seeds=True)
 
 
+MANIFEST = {
+    "run": "any",
+    "git": {"commit": "0" * 40, "dirty": False},
+    "finished": "2026-01-01T00:00:00+00:00",
+}
+
+
 def tables(runs: int, folder: Path) -> Work:
     """Half the runs GRPO, half LENS, all of them links to the same samples."""
     write_parquet(folder / "samples.parquet", samples(50))
-    write_json(folder / "manifest.json", {"git": {"commit": "0" * 40, "dirty": False}})
-    about = {"model": "tiny", "mix": "math-dapo"}
-    described = [
-        {"run": f"r_{method}_s{seed}", **about, "method": method, "seed": seed}
+    write_json(folder / "manifest.json", MANIFEST)
+    compared = tuple(
+        Run("tiny", "math-dapo", method, seed)
         for seed in range(max(1, runs // 2))
         for method in ("grpo", "lens")
-    ]
-    for run in ("tiny_base", *(run["run"] for run in described)):
-        place = folder / "runs" / run
-        place.mkdir(parents=True)
-        (place / "samples_math.parquet").symlink_to(folder / "samples.parquet")
-        (place / "manifest.json").symlink_to(folder / "manifest.json")
+    )
+    results = Results(folder, compared)
+    for name in results.evaluated:
+        results.file(name, "").mkdir(parents=True)
+        results.samples_file(name).symlink_to(folder / "samples.parquet")
+        results.file(name, "manifest.json").symlink_to(folder / "manifest.json")
 
     def work() -> None:
-        found = comparison.read_evaluations(folder, described, [1, 16])
-        effect_rows(found, described, [1, 16])
+        effect_rows(read_evaluations(results, [1, 16]), [1, 16])
 
     return work
 

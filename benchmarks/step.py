@@ -60,7 +60,7 @@ def measure(results: Path, steps: int, trl: Path) -> dict[tuple[str, int], dict[
             "tokens": trained["max_response_tokens"],
             "steps": steps,
         }
-        schedule = {"steps": steps, "validate_every": steps, "checkpoint_every": steps}
+        schedule: dict = {"steps": steps, "validate_every": steps, "checkpoint_every": steps}
         schedule |= {"validation": {"n": 1, "problems": 4}, "dump_every": 0}
         found = {}
         for threads in THREADS:

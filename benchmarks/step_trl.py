@@ -8,7 +8,7 @@ import argparse
 import json
 import re
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +29,8 @@ class TimedTrainer(GRPOTrainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.spent, self.generating = Counter(), False
+        self.spent: dict[str, float] = defaultdict(float)
+        self.generating = False
 
     def _timed(self, name: str, method, *args, **kwargs):
         started = time.perf_counter()
@@ -63,8 +64,9 @@ class Marks(TrainerCallback):
     """The parts of each generation batch, at the end of its last update."""
 
     def __init__(self, updates: int):
-        self.updates, self.steps = updates, []
-        self.trainer: TimedTrainer | None = None
+        self.updates = updates
+        self.steps: list[dict] = []
+        self.trainer: TimedTrainer  # set once it is made: it is made with its callbacks
 
     def on_train_begin(self, *args, **kwargs):
         self.started = time.perf_counter()
