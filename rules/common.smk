@@ -96,6 +96,8 @@ def run_of(wildcards):
 # The evaluation sets that the paper does not have; each has a table and a figure of its own.
 FURTHER_SETS = config["data"]["evaluation_sets"][1:]
 PAPER_TABLES = list(paper_numbers()["tables"])
+# Relative, so that a clone that moves rebuilds nothing.
+PAPER = os.path.relpath(NUMBERS)
 
 
 def inputs_of(shown):

@@ -36,7 +36,7 @@ rule figure:
     """One figure of the registry."""
     input:
         files=lambda wildcards: inputs_of(registry.figure(wildcards.figure)),
-        paper=NUMBERS,
+        paper=PAPER,
     output:
         pdf="results/<scale>/figures/{figure}.pdf",
         png=report(

@@ -13,7 +13,7 @@ rule table:
     """One table of the registry."""
     input:
         files=lambda wildcards: inputs_of(registry.table(wildcards.table)),
-        paper=NUMBERS,
+        paper=PAPER,
     output:
         csv="results/<scale>/tables/{table}.csv",
         md=report(
@@ -90,7 +90,7 @@ rule write_summary:
         rules.evaluations.input,
         rules.trainings.input,
         rules.regimes.input,
-        paper=NUMBERS,
+        paper=PAPER,
     output:
         report(
             "results/<scale>/summary.md",

@@ -71,6 +71,22 @@ def test_tables_and_figures_are_there_and_say_what_they_are(project):
     assert max(map(len, summary.splitlines())) <= 100
 
 
+def test_an_evaluation_set_beyond_the_papers_is_shown_everywhere(project):
+    """AIME 2024's columns: no levels, and n and k of its own."""
+    results = project / "results" / "smoke"
+    own = load("smoke")["evaluate"]["sets"]["aime24"]
+    for name in NAMES:
+        samples = pd.read_parquet(results / "runs" / name / "samples_aime24.parquet")
+        assert samples.groupby("problem_id").size().eq(own["n"]).all()
+        passes = pd.read_csv(results / "runs" / name / "pass_at_k_aime24.csv")
+        assert list(passes["level"]) == ["all"] * len(own["k"]) and list(passes["k"]) == own["k"]
+    rows = pd.read_csv(results / "tables" / "pass_at_k_aime24.csv")
+    assert set(rows["k"]) == set(own["k"]) and set(rows["mix"]) == {"math-dapo", "math-numina"}
+    assert "Pass@k on aime24" in (results / "tables" / "pass_at_k_aime24.md").read_text()
+    assert "## Pass@k on aime24" in (results / "summary.md").read_text()
+    assert (results / "figures" / "pass_at_k_aime24.png").stat().st_size > 10_000
+
+
 def test_mlflow_has_every_training_with_its_evaluation(project):
     from mlflow import MlflowClient
 
@@ -81,7 +97,12 @@ def test_mlflow_has_every_training_with_its_evaluation(project):
     assert NAMES <= set(by_name)
     for name in NAMES:
         assert by_name[name].data.tags["mlflow.parentRunId"] == by_name["smoke: paper"].info.run_id
-        assert "math/pass_at_1/level_all" in by_name[name].data.metrics
+        metrics = by_name[name].data.metrics
+        assert "aime24/pass_at_8/level_all" in metrics
+        passes = pd.read_csv(project / f"results/smoke/runs/{name}/pass_at_k_math.csv")
+        row = passes[(passes["level"] == "all") & (passes["k"] == 1)].iloc[0]
+        logged = [metrics[f"math/pass_at_1/level_all{end}"] for end in ("", "_low", "_high")]
+        assert logged == pytest.approx([row["estimate"], row["low"], row["high"]])
 
 
 def test_a_second_run_has_nothing_to_do(project):

@@ -14,8 +14,10 @@ pytestmark = pytest.mark.slow
 # Rule -> jobs: 3 tables of the paper and the effects; 4 figures of the paper and 5 beyond it.
 SHOWN = {"paper_table": 3, "table": 1, "figure": 9, "execute_notebook": 5}
 SHOWN |= {"write_summary": 1, "mirror_tracking": 1, "all": 1}
-# Of these, what needs all runs: the effects, the five figures beyond the paper.
-FROM_ALL_RUNS = SHOWN | {"figure": 5}
+# The smoke scale has a second evaluation set, which has a table and a figure of its own.
+SMOKE = SHOWN | {"table": 2, "figure": 10}
+# Of these, what needs all runs: the effects, the five figures beyond the paper, the second set.
+FROM_ALL_RUNS = SMOKE | {"figure": 6}
 del FROM_ALL_RUNS["paper_table"]
 DATA = {"make_tiny_problems": 1, "mix_prompts": 2, "prepare_evaluation": 1, "init_tracking": 1}
 DATA |= {"make_tokenizer": 1, "pretrain_base_model": 1, "measure_regime": 1}
@@ -49,8 +51,8 @@ def test_jobs_of_tiny(fresh):
 
 
 def test_jobs_of_smoke(fresh):
-    expected = SHOWN | DATA | {"train": 4, "collect_rollouts": 4}
-    expected |= {"sample_completions": 10, "score_completions": 5}
+    expected = SMOKE | DATA | {"train": 4, "collect_rollouts": 4, "prepare_evaluation": 2}
+    expected |= {"sample_completions": 20, "score_completions": 10}
     assert fresh.planned("--config", "scale=smoke") == expected
 
 
@@ -90,15 +92,22 @@ def test_what_no_experiment_names_is_made_for_who_asks_for_it(fresh):
     assert model == {"fetch_base_model": 1}
 
 
-def test_a_second_evaluation_set_of_the_toy_is_made_and_evaluated(fresh):
+def test_every_evaluation_set_is_sampled_with_its_own_n(fresh):
     (fresh.folder / "mine.yaml").write_text(
-        "data: {evaluation_sets: [math, aime24]}\n"
-        "tiny_problems: {sizes: {aime24_test: 30}, levels: {aime24_test: [0, 0, 0, 1, 1]}}\n"
-        "evaluate: {sets: {aime24: {n: 32, k: [1, 32]}}}\n"
+        "data: {evaluation_sets: [math, aime24]}
+"
+        "tiny_problems: {sizes: {aime24_test: 30}, levels: {aime24_test: [0, 0, 0, 1, 1]}}
+"
+        "evaluate: {sets: {aime24: {n: 32, k: [1, 32]}}}
+"
     )
-    jobs = fresh.planned("--configfile", "mine.yaml", "--", "evaluations")
+    jobs = fresh.planned("--configfile", "mine.yaml")
     assert jobs["make_tiny_problems"] == 1 and jobs["prepare_evaluation"] == 2
-    assert jobs["score_completions"] == 18
+    assert jobs["score_completions"] == 18 and jobs["table"] == 2 and jobs["figure"] == 10
+    status, output = fresh.snakemake("--dry-run", "-p", "--configfile", "mine.yaml")
+    assert status == 0
+    assert len(re.findall(r'"k": \[1, 32\].*"n": 32', output)) == 18  # sampled and scored
+    assert len(re.findall(r'"k": \[1, 2, 4, 8, 16\].*"n": 16', output)) == 18
 
 
 def test_an_experiment_with_fewer_models_leaves_prepared_data_alone(fresh):
@@ -136,15 +145,15 @@ def test_a_new_seed_trains_that_seed_only(finished):
         "config/scales/smoke.yaml", "[grpo, lens], seeds: [1]", "[grpo, lens], seeds: [1, 2]"
     )
     jobs = finished.planned()
-    trained = {"train": 2, "sample_completions": 4, "score_completions": 2, "collect_rollouts": 2}
+    trained = {"train": 2, "sample_completions": 8, "score_completions": 4, "collect_rollouts": 2}
     # Table 1 and Figure 5 show the mix that has the new seed.
-    assert jobs == FROM_ALL_RUNS | trained | {"paper_table": 1, "figure": 6}
+    assert jobs == FROM_ALL_RUNS | trained | {"paper_table": 1, "figure": 7}
 
 
 def test_one_run_again_leaves_the_others_alone(finished):
     manifest = "results/smoke/runs/tiny_math-numina_lens-mixed-only_s1/manifest.json"
     jobs = finished.planned("--forcerun", manifest, "--", "all")
-    trained = {"train": 1, "sample_completions": 2, "score_completions": 1, "collect_rollouts": 1}
+    trained = {"train": 1, "sample_completions": 4, "score_completions": 2, "collect_rollouts": 1}
     # Table 2 is the ablation.
     assert jobs == FROM_ALL_RUNS | trained | {"paper_table": 1}
 
