@@ -18,7 +18,7 @@ if [ "$module" = lens_impl.training.supervisor ]; then
     if [ -e FAIL ]; then echo "error: stopped by the test" >&2; exit 2; fi
     for name in config.json metrics.jsonl curves.parquet manifest.json; do make "$run/$name"; done
 elif [ "$module" = lens_impl.data.toy ]; then
-    for name in math_train math_test dapo numina pretrain; do make "$out/$name.jsonl"; done
+    for name in math_train math_test aime24_test dapo numina pretrain; do make "$out/$name.jsonl"; done
 elif [ "$module $verb" = "lens_impl.models.toy train" ]; then
     make "$out/config.json"
 elif [ "$module $verb" = "lens_impl.models.toy tokenizer" ]; then

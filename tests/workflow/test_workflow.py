@@ -94,12 +94,9 @@ def test_what_no_experiment_names_is_made_for_who_asks_for_it(fresh):
 
 def test_every_evaluation_set_is_sampled_with_its_own_n(fresh):
     (fresh.folder / "mine.yaml").write_text(
-        "data: {evaluation_sets: [math, aime24]}
-"
-        "tiny_problems: {sizes: {aime24_test: 30}, levels: {aime24_test: [0, 0, 0, 1, 1]}}
-"
-        "evaluate: {sets: {aime24: {n: 32, k: [1, 32]}}}
-"
+        "data: {evaluation_sets: [math, aime24]}\n"
+        "tiny_problems: {sizes: {aime24_test: 30}, levels: {aime24_test: [0, 0, 0, 1, 1]}}\n"
+        "evaluate: {sets: {aime24: {n: 32, k: [1, 32]}}}\n"
     )
     jobs = fresh.planned("--configfile", "mine.yaml")
     assert jobs["make_tiny_problems"] == 1 and jobs["prepare_evaluation"] == 2
