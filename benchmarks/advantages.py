@@ -37,7 +37,7 @@ def ways(batch: RolloutBatch, verl: dict) -> dict:
     from verl.trainer.ppo import core_algos
 
     def ours(method: str):
-        # The batch anew: its checks and sums are part of the cost.
+        # A new batch: its checks and sums are part of the cost.
         entropies = -batch.old_log_probs if method == "rl_zvp" else None
         return lambda: compute_advantages(
             method,

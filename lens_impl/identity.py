@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def fingerprint(*paths: Path) -> dict:
-    """Size and time of every file, to notice that data or model were made anew."""
+    """Size and time of every file, to notice that data or model have been made again."""
     files = [
         file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
     ]

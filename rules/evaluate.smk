@@ -1,7 +1,7 @@
 """Evaluation of trained runs and of the base models.
 
 in:  results/<scale>/runs/{run}/manifest.json, or results/<scale>/models/{model}/ for {model}_base
-out: results/<scale>/runs/{run}/samples_{set}.parquet   one row a sample
+out: results/<scale>/runs/{run}/samples_{set}.parquet   one row per sample
      results/<scale>/runs/{run}/pass_at_k_{set}.csv     Pass@k by level
 """
 

@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "methods.md"
 
 
 def page(text: str) -> str:
-    """The page with its generated parts written anew."""
+    """The page with its generated parts written again."""
     parts = {
         "advantages": _advantages(),
         "options": _options(),

@@ -1,6 +1,6 @@
 """Whether two results folders of one scale have equal numbers: the check of a change of code.
 
-Compared are the files that hold numbers: metrics (without seconds), validations, rollouts, samples,
+Compared are the files with numbers: metrics (without seconds), validations, rollouts, samples,
 Pass@k, base models, data and tables. Of markdown and LaTeX the numbers alone are compared, so that
 words may change. What says when, where and by which code something ran is not compared.
 """

@@ -11,7 +11,7 @@ from lens_impl.comparison.paper import BASELINE, paper_gains, paper_numbers
 from lens_impl.evaluation.levels import ALL
 
 # The five verdicts, in the order of how much they say.
-CONTAINED = "same direction, holds the paper's"  # the interval contains the paper's difference
+CONTAINED = "same direction, contains the paper's"  # the interval contains the paper's difference
 SAME = "same direction"
 UNCLEAR = "not distinguishable from zero"
 OPPOSITE = "opposite direction"

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from lens_impl.errors import UserError
 
 ENDINGS = ("jsonl", "json", "parquet", "csv")
-# In a csv file these columns hold JSON text.
+# In a csv file these columns contain JSON text.
 NESTED_COLUMNS = {"prompt", "reward_model", "extra_info"}
 
 

@@ -1,6 +1,6 @@
 """Models of the Hugging Face hub, at a pinned revision: `python -m lens_impl.models.hub`.
 
-The files stay in the hub's cache (HF_HOME); a model's folder in results/ holds links to them. With
+The files stay in the hub's cache (HF_HOME); a model's folder in results/ has links to them. With
 HF_HUB_OFFLINE=1 a cache that was filled elsewhere serves.
 """
 

@@ -26,7 +26,7 @@ def group_of(rewards: list[float], confidences: list[float]) -> RolloutBatch:
 def explain_group(
     rewards: list[float], confidences: list[float], alpha: float = 0.25
 ) -> pd.DataFrame:
-    """What GRPO and LENS do to a group: a row a response, most confident first."""
+    """What GRPO and LENS do to a group: one row per response, most confident first."""
     batch = group_of(rewards, confidences)
     frame = pd.DataFrame({"reward": rewards, "confidence": confidences})
     frame["calibrated reward"] = calibrated_rewards(batch).tolist()

@@ -1,4 +1,4 @@
-"""What the notebooks show; they hold no logic themselves.
+"""What the notebooks show; the notebooks contain no logic.
 
 A notebook reads the folder named by LENS_RESULTS, else results/<scale of config/config.yaml>.
 """

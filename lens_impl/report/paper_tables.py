@@ -22,8 +22,8 @@ from lens_impl.text import grid, latex, p_value, wrap
 
 READING = (
     "±: half of the 95 % interval over problems and, with several seeds, over seeds. With two it "
-    "is wide, as two trainings say little about a third; with one it leaves out the spread between "
-    "trainings. p: two-sided, corrected for all gains of the list (Holm). The verdict is on the "
+    "is wide, as two runs say little about a third; with one it leaves out the spread between "
+    "runs. p: two-sided, corrected for all gains of the list (Holm). The verdict is on the "
     "interval."
 )
 
@@ -73,7 +73,7 @@ def table_markdown(
     for model, rows in theirs.groupby("model", sort=False):
         parts.append(_published(model, rows))
     average = (
-        "one training" if entry["trainings"] == 1 else f"mean of {entry['trainings']} trainings"
+        "one run" if entry["runs"] == 1 else f"mean of {entry['runs']} runs"
     )
     parts.append(f"Each row: {average}; the paper gives no intervals.")
     marks = sorted({mark for row in entry["rows"] for mark in row.get("footnotes", [])})

@@ -101,7 +101,7 @@ class Stop:
     def _receive(self, number: int, frame: object) -> None:
         if self.process is None or self.asked:
             sys.exit(128 + number)
-        self.request(self.process, f"told to stop by {signal.Signals(number).name}")
+        self.request(self.process, f"asked to stop by {signal.Signals(number).name}")
 
     def request(self, process: subprocess.Popen, why: str) -> None:
         """Ask verl's process to save after this step and end."""

@@ -128,7 +128,7 @@ def test_stopped_and_resumed(cluster, inputs, undisturbed, tmp_path):
     # What the end of the walltime does, without the wait for it.
     os.kill(holder["pid"], 15)
     until(lambda: not cluster.jobs(), run_dir)
-    assert "told to stop by SIGTERM" in (run_dir / f"job-{job}.log").read_text()
+    assert "asked to stop by SIGTERM" in (run_dir / f"job-{job}.log").read_text()
     assert 1 <= lines(run_dir) < STEPS and (run_dir / "checkpoints" / "resume.json").exists()
     assert not ray_processes(run_dir)
 

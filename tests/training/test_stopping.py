@@ -79,7 +79,7 @@ def test_asked_to_stop_it_saves_and_says_that_it_can_resume(tmp_path, undisturbe
     process.send_signal(number)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 85
-    assert f"told to stop by {number.name}: ends this step, saves, and leaves" in output
+    assert f"asked to stop by {number.name}: ends this step, saves, and leaves" in output
     # The signal came in the third step; a checkpoint would be due after the fourth.
     step = json.loads((training.checkpoints / "resume.json").read_text())["step"]
     assert step == 3 and not training.run_dir.exists()
