@@ -3,7 +3,7 @@
 import json
 import os
 
-from lens_impl.comparison.paper import NUMBERS, paper_numbers
+from lens_impl.comparison.paper import NUMBERS
 from lens_impl.data.raw import raw_files, raw_folder, toy_files
 from lens_impl.data.sources import SOURCES, check_data
 from lens_impl.errors import UserError
@@ -43,6 +43,8 @@ if workflow.is_main_process:
     or_exit(check_results_folder)
 
 RUNS = planned_runs(config)
+# Relative, so that a clone that moves rebuilds nothing.
+PAPER = os.path.relpath(NUMBERS)
 # What the runs need. Files of another model or mix are made only if they are asked for by name.
 MODELS, MIXES = models_of(RUNS), mixes_of(RUNS)
 TRAIN_ENV = (
@@ -80,31 +82,3 @@ wildcard_constraints:
 def as_json(value):
     """One shell argument for a structured value."""
     return json.dumps(value, sort_keys=True)
-
-
-def tokenizers_of(wildcards):
-    """Model -> folder with its tokenizer, for a mix or an evaluation set."""
-    data = wildcards.get("mix") or f"eval_{wildcards.set}"
-    return tokenizers(config, data_models(config, MODELS, data))
-
-
-def run_of(wildcards):
-    """The run that the wildcards of an output name."""
-    return Run(wildcards.model, wildcards.mix, wildcards.method, int(wildcards.seed))
-
-
-# The evaluation sets that the paper does not have; each has a table and a figure of its own.
-FURTHER_SETS = config["data"]["evaluation_sets"][1:]
-PAPER_TABLES = list(paper_numbers()["tables"])
-# Relative, so that a clone that moves rebuilds nothing.
-PAPER = os.path.relpath(NUMBERS)
-
-
-def inputs_of(shown):
-    """The files that a table or figure is made from."""
-    return [f"results/{config['scale']}/{file}" for file in shown.inputs(RUNS)]
-
-
-def names_of(shown):
-    """The runs that a table or figure shows."""
-    return [run.name for run in shown.runs(RUNS)]

@@ -65,6 +65,12 @@ rule download_dataset:
         """
 
 
+def tokenizers_of(wildcards):
+    """Model -> folder with its tokenizer, for a mix or an evaluation set."""
+    data = wildcards.get("mix") or f"eval_{wildcards.set}"
+    return tokenizers(config, data_models(config, MODELS, data))
+
+
 rule mix_prompts:
     """Mix MATH with a second source: extract answers, filter, de-duplicate, decontaminate."""
     input:

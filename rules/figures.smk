@@ -35,7 +35,9 @@ rule collect_rollouts:
 rule figure:
     """One figure of the registry."""
     input:
-        files=lambda wildcards: inputs_of(registry.figure(wildcards.figure)),
+        files=lambda wildcards: registry.figure(wildcards.figure).inputs(
+            RUNS, config["scale"]
+        ),
         paper=PAPER,
     output:
         pdf="results/<scale>/figures/{figure}.pdf",
@@ -58,7 +60,7 @@ rule figure:
         mem_mb=2000,
         runtime=10,
     params:
-        runs=lambda wildcards: names_of(registry.figure(wildcards.figure)),
+        runs=lambda wildcards: registry.figure(wildcards.figure).names(RUNS),
         results=subpath(output.pdf, ancestor=2),
         caption=lambda wildcards: registry.figure(wildcards.figure).caption,
     shell:
@@ -77,6 +79,6 @@ rule figures:
     input:
         expand(
             "results/<scale>/figures/{figure}.{suffix}",
-            figure=[*registry.FIGURES, *map(registry.of_set, FURTHER_SETS)],
+            figure=registry.figures(config["data"]["evaluation_sets"]),
             suffix=["pdf", "png"],
         ),

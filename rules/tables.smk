@@ -12,7 +12,9 @@ out: results/<scale>/tables/{table1,table2,table3}.{csv,tex,md}, effects.{csv,md
 rule table:
     """One table of the registry."""
     input:
-        files=lambda wildcards: inputs_of(registry.table(wildcards.table)),
+        files=lambda wildcards: registry.table(wildcards.table).inputs(
+            RUNS, config["scale"]
+        ),
         paper=PAPER,
     output:
         csv="results/<scale>/tables/{table}.csv",
@@ -33,7 +35,7 @@ rule table:
         mem_mb=2000,
         runtime=10,
     params:
-        runs=lambda wildcards: names_of(registry.table(wildcards.table)),
+        runs=lambda wildcards: registry.table(wildcards.table).names(RUNS),
         results=subpath(output.csv, ancestor=2),
         caption=lambda wildcards: registry.table(wildcards.table).caption,
         tex="",
@@ -73,12 +75,12 @@ rule tables:
     input:
         expand(
             "results/<scale>/tables/{table}.{suffix}",
-            table=PAPER_TABLES,
+            table=registry.PAPER_TABLES,
             suffix=["csv", "tex", "md"],
         ),
         expand(
             "results/<scale>/tables/{table}.{suffix}",
-            table=["effects", *map(registry.of_set, FURTHER_SETS)],
+            table=registry.tables_beyond(config["data"]["evaluation_sets"]),
             suffix=["csv", "md"],
         ),
 

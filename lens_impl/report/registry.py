@@ -37,12 +37,17 @@ class Shown:
     evaluated: tuple[str, ...] = ()
     evaluation_set: str = "math"
 
-    def inputs(self, runs: Sequence[Run]) -> list[str]:
-        """The files under results/<scale>/ that it is made from, given all runs."""
+    def names(self, runs: Sequence[Run]) -> list[str]:
+        """The names of the runs that it shows, of all runs."""
+        return [run.name for run in self.runs(runs)]
+
+    def inputs(self, runs: Sequence[Run], scale: str) -> list[str]:
+        """The files that it is made from, given all runs."""
         shown = self.runs(runs)
         files = [(run.name, file) for run in shown for file in self.reads]
         files += [(name, file) for name in evaluated(shown) for file in self.evaluated]
-        return [f"runs/{name}/{file.format(set=self.evaluation_set)}" for name, file in files]
+        of_set = [(name, file.format(set=self.evaluation_set)) for name, file in files]
+        return [f"results/{scale}/runs/{name}/{file}" for name, file in of_set]
 
     def __call__(self, results: Results) -> Any:
         """Make it from the results of all runs."""
@@ -196,12 +201,18 @@ TABLES = {
         reads=("metrics.jsonl", "config.json", "pass_at_k_{set}.csv"),
     ),
 }
-_OF_A_SET = "pass_at_k_"  # what an evaluation set beyond the paper's is shown in
+PAPER_TABLES = tuple(paper_numbers()["tables"])
+_OF_A_SET = "pass_at_k_"  # and the name of an evaluation set beyond the paper's
 
 
-def of_set(evaluation_set: str) -> str:
-    """Name of the table and of the figure that show an evaluation set beyond the paper's."""
-    return _OF_A_SET + evaluation_set
+def figures(evaluation_sets: list[str]) -> list[str]:
+    """All figures, given the evaluation sets, the paper's first."""
+    return [*FIGURES, *(_OF_A_SET + name for name in evaluation_sets[1:])]
+
+
+def tables_beyond(evaluation_sets: list[str]) -> list[str]:
+    """The tables beyond the paper's that every run of the workflow makes."""
+    return ["effects", *(_OF_A_SET + name for name in evaluation_sets[1:])]
 
 
 def table(name: str) -> Shown:
