@@ -9,9 +9,9 @@ from lens_impl.data.sources import SOURCES, check_data
 from lens_impl.errors import UserError
 from lens_impl.experiments.checks import check, check_results_folder
 from lens_impl.experiments.configuration import all_methods, scale_file
-from lens_impl.experiments.inputs import checkpoint_folder, data_models, model_of
-from lens_impl.experiments.inputs import tokenizers
-from lens_impl.experiments.runs import Run, evaluated, mixes_of
+from lens_impl.experiments.inputs import checkpoint_folder, model_of
+from lens_impl.experiments.inputs import run_of, tokenizers
+from lens_impl.experiments.runs import evaluated, mixes_of
 from lens_impl.experiments.runs import models_from, models_of, planned_runs
 from lens_impl.experiments.settings import evaluation_config, gpus_of, regime_config
 from lens_impl.experiments.settings import tracking_uri, training_resources

@@ -65,17 +65,11 @@ rule download_dataset:
         """
 
 
-def tokenizers_of(wildcards):
-    """Model -> folder with its tokenizer, for a mix or an evaluation set."""
-    data = wildcards.get("mix") or f"eval_{wildcards.set}"
-    return tokenizers(config, data_models(config, MODELS, data))
-
-
 rule mix_prompts:
     """Mix MATH with a second source: extract answers, filter, de-duplicate, decontaminate."""
     input:
         raw=lambda wildcards: raw_files(config, mix=wildcards.mix),
-        tokenizers=lambda wildcards: tokenizers_of(wildcards).values(),
+        tokenizers=lambda wildcards: tokenizers(config, MODELS, wildcards.mix).values(),
     output:
         prompts="results/<scale>/data/{mix}.parquet",
         report="results/<scale>/data/{mix}.report.json",
@@ -105,7 +99,7 @@ rule mix_prompts:
         instruction=config["data"]["instruction"],
         seed=config["data"]["seed"],
         strict="--strict" if config["data"]["strict"] else "",
-        models=lambda wildcards: as_json(tokenizers_of(wildcards)),
+        models=lambda wildcards: as_json(tokenizers(config, MODELS, wildcards.mix)),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """
@@ -130,7 +124,9 @@ rule prepare_evaluation:
     """Bring an evaluation set into the columns that verl reads, in file order."""
     input:
         raw=lambda wildcards: raw_files(config, evaluation_set=wildcards.set),
-        tokenizers=lambda wildcards: tokenizers_of(wildcards).values(),
+        tokenizers=lambda wildcards: tokenizers(
+            config, MODELS, f"eval_{wildcards.set}"
+        ).values(),
     output:
         problems="results/<scale>/data/eval_{set}.parquet",
         report="results/<scale>/data/eval_{set}.report.json",
@@ -146,7 +142,9 @@ rule prepare_evaluation:
     params:
         raw=raw_folder(config),
         instruction=config["data"]["instruction"],
-        models=lambda wildcards: as_json(tokenizers_of(wildcards)),
+        models=lambda wildcards: as_json(
+            tokenizers(config, MODELS, f"eval_{wildcards.set}")
+        ),
         max_prompt_tokens=config["train"]["max_prompt_tokens"],
     shell:
         """

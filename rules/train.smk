@@ -9,11 +9,6 @@ the log.
 """
 
 
-def run_of(wildcards):
-    """The run that the wildcards of an output name."""
-    return Run(wildcards.model, wildcards.mix, wildcards.method, int(wildcards.seed))
-
-
 rule train:
     """Train a model on a mix of prompts by a method from a seed; resumes from its checkpoint."""
     input:

@@ -135,7 +135,7 @@ def parse_numina(row: dict) -> Problem | str:
 class Source:
     """One set. files: which files of the hub's repository, or of a copy of it, belong to it.
 
-    columns: those that `parse` needs. parse: turns a row into a problem, or as the reason to drop it.
+    columns: those that `parse` needs. parse: a row to a problem, or to the reason to drop it.
     """
 
     hub: str

@@ -1,7 +1,7 @@
 """Where the models, tokenizers and checkpoints of a configuration are, relative to the project."""
 
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from lens_impl.experiments.runs import Run, base_name
 from lens_impl.experiments.settings import checkpoint_hash, training_settings
@@ -19,8 +19,8 @@ def data_models(config: dict, models: list[str], data: str) -> list[str]:
     return [model for model in config["models"] if model in models or model in before]
 
 
-def tokenizers(config: dict, models: Iterable[str]) -> dict[str, str]:
-    """Model -> folder with its tokenizer.
+def tokenizers(config: dict, models: list[str], data: str) -> dict[str, str]:
+    """Model -> folder with its tokenizer, for the models that some data must suit.
 
     The tokenizer of a model that is pre-trained here exists before its weights, so that the
     preparation of data need not wait for them.
@@ -28,7 +28,7 @@ def tokenizers(config: dict, models: Iterable[str]) -> dict[str, str]:
     folders = {"pretrain": "tokenizers", "hub": "models"}
     return {
         model: f"results/{config['scale']}/{folders[config['models'][model]['source']]}/{model}"
-        for model in models
+        for model in data_models(config, models, data)
     }
 
 
@@ -38,6 +38,11 @@ def model_of(config: dict, run: str) -> str:
     if run in bases:
         return f"results/{config['scale']}/models/{bases[run]}"
     return f"results/{config['scale']}/runs/{run}/manifest.json"
+
+
+def run_of(wildcards: Any) -> Run:
+    """The run that the wildcards of a file's name give: model, mix, method, seed."""
+    return Run(wildcards.model, wildcards.mix, wildcards.method, int(wildcards.seed))
 
 
 def checkpoint_folder(config: dict, run: Run) -> str:

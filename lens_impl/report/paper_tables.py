@@ -72,9 +72,7 @@ def table_markdown(
     parts.append(f"## The paper's numbers ({entry['location']}){others}")
     for model, rows in theirs.groupby("model", sort=False):
         parts.append(_published(model, rows))
-    average = (
-        "one run" if entry["runs"] == 1 else f"mean of {entry['runs']} runs"
-    )
+    average = "one run" if entry["runs"] == 1 else f"mean of {entry['runs']} runs"
     parts.append(f"Each row: {average}; the paper gives no intervals.")
     marks = sorted({mark for row in entry["rows"] for mark in row.get("footnotes", [])})
     parts += [wrap(f"[{mark}] {paper['footnotes'][mark]}") for mark in marks]

@@ -39,10 +39,10 @@ def summary_markdown(results: Results, sets: list[str]) -> str:
         )
     parts += ["## Does it agree with the paper?", *_verdicts(results)]
     parts += ["## Pass@k and runs", *_runs(results)]
-    for evaluation_set in sets[1:]:
-        parts += [f"## Pass@k on {evaluation_set}", _pass_at_k(results.on(evaluation_set))]
     figure = paper_numbers()["figures"]["figure2_negative_ratio"]
     parts += ["Share of all-wrong groups (Figure 2):", _all_wrong(results, figure)]
+    for evaluation_set in sets[1:]:
+        parts += [f"## Pass@k on {evaluation_set}", _pass_at_k(results.on(evaluation_set))]
     parts += ["## Code", _code(results)]
     parts += ["## Samples that the grader could not judge", _unjudged(results, sets)]
     return "\n\n".join(parts) + "\n"

@@ -51,9 +51,9 @@ def test_a_folder_of_the_user_is_read_as_it_is(tiny):
 
 
 def test_tokenizers_are_of_the_models_that_are_asked_for(paper, tiny):
-    assert tokenizers(paper, [QWEN]) == {QWEN: f"results/paper/models/{QWEN}"}
+    assert tokenizers(paper, [QWEN], "math-dapo") == {QWEN: f"results/paper/models/{QWEN}"}
     # A model that is pre-trained here has its tokenizer before its weights.
-    assert tokenizers(tiny, ["tiny"]) == {"tiny": "results/tiny/tokenizers/tiny"}
+    assert tokenizers(tiny, ["tiny"], "math-dapo") == {"tiny": "results/tiny/tokenizers/tiny"}
 
 
 def test_data_stay_as_they_are_where_they_suit_more_models(paper, tmp_path, monkeypatch):

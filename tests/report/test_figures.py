@@ -167,8 +167,20 @@ def test_reliability_bins_hold_equal_numbers(results, runs):
 @pytest.mark.parametrize("name", registry.FIGURES)
 def test_no_text_overlaps(results, runs, name):
     """Titles, legends, axis labels and tick labels of every panel have a place of their own."""
+    _no_text_overlaps(results.only(runs[:12]), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixes", [("math-dapo",), ("math-dapo", "math-numina")])
+def test_no_text_overlaps_for_another_evaluation_set(tmp_path, mixes):
+    results = synthetic_results(tmp_path / "tiny", synthetic_runs(mixes=mixes), problems=5)
+    write_evaluations(results, "aime24", problems=30, n=64, ks=(1, 8, 64))
+    _no_text_overlaps(results, "pass_at_k_aime24")
+
+
+def _no_text_overlaps(results, name):
     with context():
-        figure = draw(results.only(runs[:12]), name)
+        figure = draw(results, name)
         FigureCanvasAgg(figure).draw()  # lays out the figure
         boxes = [
             figure._supxlabel.get_window_extent(),

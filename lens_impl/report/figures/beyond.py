@@ -40,17 +40,23 @@ WIDEST = 20.0  # points
 def pass_at_k_by_level(results: Results) -> Figure:
     """Pass@k against k: one panel per level, one row per mix and model; bars: over problems.
 
-    Problems without a level are in the panel of all levels alone.
+    A set whose problems have no level has one panel per mix and model.
     """
     ks = paper_numbers()["k"] if results.evaluation_set == "math" else ks_of(results)
     curves = level_curves(_whole(read_evaluations(results, ks)), ks)
     families = _families(results)
     levels = sorted(set(curves["level"]) - {ALL, HARD}, key=int)
-    figure, axes = panels(len(families), 1 + len(levels), (1.6, 2.1), 0.9, results)
+    if levels:
+        figure, axes = panels(len(families), 1 + len(levels), (1.6, 2.1), 0.9, results)
+    else:
+        figure, axes = panels(1, len(families), (3.8, 2.8), 0.9, results)
+        axes = axes.T
     for row, ((mix, model), members) in zip(axes, families.items(), strict=False):
         family = curves[(curves["mix"] == mix) & (curves["model"] == model)]
         for ax, level in zip(row, [ALL, *levels], strict=True):
             _pass_at_k(ax, family[family["level"] == level], ks)
+            if levels:
+                ax.label_outer()
             ax.set_title(
                 ("all levels" if level == ALL else f"Level {level}")
                 + f"\n{count(_problems(family, level), 'problem')}",
@@ -58,7 +64,7 @@ def pass_at_k_by_level(results: Results) -> Figure:
             )
         about = f"Pass@k (%), n = {family['n'].iloc[0]}, {seeds_of(members)}"
         row[0].set_ylabel(f"{model}, {mix}\n{about}", fontsize=8)
-    legend_above(figure)
+    legend_above(figure, columns=3 if len(figure.axes) > 1 else 2)
     return figure
 
 
@@ -78,7 +84,6 @@ def _pass_at_k(ax: Axes, curves: pd.DataFrame, ks: list[int]) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.set(xlabel="k", ylim=(0, 102))
-    ax.label_outer()
 
 
 def _problems(family: pd.DataFrame, level: str) -> int:
