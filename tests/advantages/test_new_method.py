@@ -1,14 +1,9 @@
 """CONTRIBUTING.md, "Add a method": one file and one line, and then everything knows it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
-import pytest
-from support.project import copy_tracked
+from support.project import changed, copy_tracked, files, python
 
 from lens_impl.advantages.__main__ import PAGE, page
 from lens_impl.files import ROOT
@@ -16,31 +11,14 @@ from lens_impl.files import ROOT
 NEW = ROOT / "tests" / "support" / "new_method"
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    copy_tracked(folder)
-    return folder
-
-
-def python(project: Path, *arguments: object) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(project)}
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
-
-
-def files(project: Path) -> dict[str, bytes]:
-    found = (path for path in project.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    return {str(path.relative_to(project)): path.read_bytes() for path in found}
-
-
-def test_a_method_is_one_file_and_one_line(project):
+def test_a_method_is_one_file_and_one_line(tmp_path):
+    copy_tracked(tmp_path)
+    project = tmp_path
     before = files(project)
     shutil.copy(NEW / "signed.py", project / "lens_impl" / "advantages")
     with open(project / "config" / "methods.yaml", "a") as methods:
         methods.write("signed-2: {advantage: signed, options: {size: 2.0}, clip_high: 0.28}\n")
-    after = files(project)
-    touched = {name for name in after if after[name] != before.get(name)}
+    touched = changed(before, files(project))
     assert touched == {"lens_impl/advantages/signed.py", "config/methods.yaml"}
 
     done = python(project, NEW / "use.py")

@@ -29,7 +29,7 @@ from lens_impl.data.sources import (
     strip_wrapper,
 )
 from lens_impl.errors import UserError
-from lens_impl.files import ROOT, read_yaml, write_jsonl
+from lens_impl.files import write_jsonl
 from lens_impl.grading.boxes import last_box
 
 
@@ -156,12 +156,6 @@ def test_all_file_formats_give_the_same_problems(tmp_path, ending):
             pd.DataFrame(rows).map(json.dumps).to_csv(path, index=False)
     expected = [Problem("What is $\\frac{1}{2}$,\nexactly?", "-3"), "empty_answer"]
     assert list(read_problems(tmp_path, "dapo")) == expected
-
-
-def test_the_schema_names_the_training_sources():
-    schema = read_yaml(ROOT / "workflow" / "schemas" / "config.schema.yaml")
-    mix = schema["properties"]["data"]["properties"]["mixes"]["additionalProperties"]
-    assert set(mix["properties"]) == set(TRAINING)
 
 
 def test_snakemake_imports_the_sets_without_pandas():

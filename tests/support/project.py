@@ -78,3 +78,22 @@ def copy_tracked(folder: Path) -> None:
         if (ROOT / name).is_file() or (ROOT / name).is_symlink():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+
+
+def python(project: Path, *arguments: object) -> subprocess.CompletedProcess:
+    """An interpreter that runs the code of a copy."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PYTHONPATH": str(project), "PATH": path}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+
+
+def files(project: Path) -> dict[str, bytes]:
+    """Name -> content of all files of a copy."""
+    found = (path for path in project.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {str(path.relative_to(project)): path.read_bytes() for path in found}
+
+
+def changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
+    """The files that are new or have another content."""
+    return {name for name in after if after[name] != before.get(name)}
