@@ -117,14 +117,14 @@ def copy_project(folder: Path, raw: Path) -> Path:
 def build(folder: Path, *targets: str) -> Path:
     """Real jobs of the data rules; the folder of their results."""
     command = ["snakemake", "--cores", "2"]
-    command += ["--config", "scale=smoke", "--configfile", "mine.yaml"]
-    command += ["--", *(f"results/smoke/data/{target}" for target in targets)]
+    command += ["--config", "scale=tiny", "--configfile", "mine.yaml"]
+    command += ["--", *(f"results/tiny/data/{target}" for target in targets)]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     logs = "".join(log.read_text() for log in (folder / "results").rglob("*.log"))
     assert done.returncode == 0, done.stdout + done.stderr + logs
-    return folder / "results" / "smoke" / "data"
+    return folder / "results" / "tiny" / "data"
 
 
 @pytest.fixture(scope="module")
