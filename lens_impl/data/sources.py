@@ -87,7 +87,10 @@ def parse_math(row: dict) -> Problem | str:
 
     Sets of the same shape without solutions have an `answer` column, and may have no levels.
     """
-    answer = last_box(_text(row["solution"])) if "solution" in row else _text(row["answer"])
+    if "solution" in row:
+        answer = last_box(_text(row["solution"]), strict=True) or ""
+    else:
+        answer = _text(row["answer"])
     return _problem(row["problem"], answer, row.get("level", 0), row.get("type", ""))
 
 

@@ -1,7 +1,7 @@
 """The one grader, for rewards in training and for evaluation: Math-Verify, with a time limit.
 
-What is read as the answer: the last complete \\boxed{...} of a response, where there is one, and
-nothing else; otherwise what Math-Verify itself extracts (LaTeX first, then plain expressions).
+What is read as the answer: the last complete \\boxed{...} or \\fbox{...} of a response, where there is
+one, and nothing else; otherwise what Math-Verify itself extracts (LaTeX first, then plain expressions).
 
 Deviations from calling Math-Verify 0.9.0 directly:
 - Of several boxes the last decides. Math-Verify joins neighbouring boxes to a set, so a corrected
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lens_impl.errors import UserError
-from lens_impl.grading.boxes import boxed
+from lens_impl.grading.boxes import last_box
 from lens_impl.grading.pool import Pool
 
 PLAIN_INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
@@ -116,7 +116,7 @@ def grade_many(
 
 
 def _question(gold: str, response: str) -> Question:
-    gold_box, box = boxed(gold), boxed(response)
+    gold_box, box = last_box(gold), last_box(response)
     return Question(
         gold=gold.strip() if gold_box is None else gold_box,
         text=response if box is None else box,

@@ -238,7 +238,7 @@ def test_real_answers(file):
     without_braces = {888: "2", 1011: "9"} if file == "math_train_7500" else {}
     for row in rows(f"{file}.jsonl"):
         expected = without_braces.get(row["idx"], row["answer"].strip())
-        assert last_box(row["solution"]) == expected, row["idx"]
+        assert last_box(row["solution"], strict=True) == expected, row["idx"]
 
 
 # What Math-Verify cannot parse: a full stop in the box, \! in a fraction, words, several letters.
