@@ -1,7 +1,8 @@
 """The one grader, for rewards in training and for evaluation: Math-Verify, with a time limit.
 
-What is read as the answer: the last complete \\boxed{...} or \\fbox{...} of a response, where there is
-one, and nothing else; otherwise what Math-Verify itself extracts (LaTeX first, then plain expressions).
+What is read as the answer: the last complete \\boxed{...} or \\fbox{...} of a response, where there
+is one, and nothing else; otherwise what Math-Verify itself extracts (LaTeX first, then plain
+expressions).
 
 Deviations from calling Math-Verify 0.9.0 directly:
 - Of several boxes the last decides. Math-Verify joins neighbouring boxes to a set, so a corrected

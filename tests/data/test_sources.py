@@ -87,7 +87,7 @@ def test_parse_dapo():
         ({"question_type": "proof", "answer": "4"}, "proof"),
         ({"answer": "notfound"}, "answer_not_found"),
         ({"question_type": "MCQ", "answer": "B"}, "multiple_choice"),
-        ({"question_type": "MCQ", "answer": "(c)."}, None),
+        ({"question_type": "MCQ", "answer": "(c)."}, "multiple_choice"),
         ({"question_type": "MCQ", "answer": "(C)."}, "multiple_choice"),
         ({"question_type": "MCQ", "answer": ""}, "multiple_choice"),
         ({"problem": "Which? (A) 1 (B) 2", "answer": "A"}, "multiple_choice"),
@@ -106,6 +106,104 @@ def test_parse_numina_keeps():
     assert parse_numina(NUMINA) == Problem("What is $2+2$?", "4", 0, "Algebra")
     assert parse_numina(NUMINA | {"question_type": "MCQ"}).answer == "4"
     assert parse_numina(NUMINA | {"answer": "C"}).answer == "C"
+
+
+WHICH = "Which? A. 1 B. 2 C. 3 D. 4"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["B", "(B)", "b", "(b)", "B.", r"\text{(B)}", r"$\mathrm{B}$", r"\textbf{(B)}\ 2", "B. 2"]
+    + ["(B) 2", "B: 2", "B) 2", "\uff22", "\uff08\uff22\uff09", "AC", "A, C", "A and C", "**B**"],
+)
+def test_a_letter_in_any_writing_is_multiple_choice(answer):
+    assert parse_numina(NUMINA | {"problem": WHICH, "answer": answer}) == "multiple_choice"
+    assert parse_numina(NUMINA | {"answer": answer, "question_type": "MCQ"}) == "multiple_choice"
+
+
+@pytest.mark.parametrize("answer", ["2", "a+b", r"\frac{A}{2}", "Bob", "BC = 2", "(2, 3)", "D=4"])
+def test_the_value_of_a_multiple_choice_problem_is_kept(answer):
+    assert parse_numina(NUMINA | {"problem": WHICH, "answer": answer}).answer == answer
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["(A) 1 (B) 2", "(a) 1 (b) 2", "A) 1\nB) 2", "A\u30011 B\u30012", "A\uff0e1 B\uff0e2"]
+    + ["\uff08A\uff091 \uff08B\uff092", "\u2460 1 \u2461 2", r"$\text{A}$ 1 $\text{B}$ 2"]
+    + [r"$\textbf{(A)}\ 1 \qquad \textbf{(B)}\ 2$"],
+)
+def test_options_in_any_writing_are_seen(options):
+    row = NUMINA | {"problem": f"Pick one: {options}", "answer": "B"}
+    assert parse_numina(row) == "multiple_choice"
+
+
+def test_a_letter_that_is_no_option_is_kept():
+    row = NUMINA | {"problem": "Which set, B or C, is bigger?", "answer": "B"}
+    assert parse_numina(row).answer == "B"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Find x. ![](https://pictures.example/1.jpg)",
+        "<image>\nFind x.",
+        "As shown in the diagram, x?",
+    ]
+    + ["In the figure, find x.", "Find the area of the figure below.", "\u5982\u56fe x?"]
+    + [r"\includegraphics{a.png} Find x.", "As shown in Figure 2, find x."],
+)
+def test_a_problem_that_needs_a_picture_is_dropped(text):
+    assert parse_numina(NUMINA | {"problem": text}) == "needs_picture"
+    assert isinstance(
+        parse_numina(NUMINA | {"problem": f"{text} [asy] draw(A--B); [/asy]"}), Problem
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["The data are as shown in the table: 1, 2.", "Draw a graph of x!", "Is 4! even?"]
+)
+def test_a_problem_without_a_picture_is_kept(text):
+    assert isinstance(parse_numina(NUMINA | {"problem": text}), Problem)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("4 ", "4"), (4, "4"), (27.0, "27"), (0.5, "0.5"), (1e-05, "0.00001"), (1e22, "1" + "0" * 22)],
+)
+def test_numbers_are_read_as_text(value, text):
+    assert parse_numina(NUMINA | {"answer": value}).answer == text
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_a_missing_answer_is_counted(missing):
+    assert parse_numina(NUMINA | {"answer": missing}) == "empty_answer"
+    assert parse_answered(AIME25 | {"answer": missing}) == "empty_answer"
+
+
+@pytest.mark.parametrize("value", [["34"], {"value": 34}, True, float("inf")])
+@pytest.mark.parametrize("column", ["answer", "problem"])
+def test_a_value_of_another_type_is_one_sentence(tmp_path, value, column):
+    write_jsonl(tmp_path / "numina.jsonl", [NUMINA, NUMINA | {column: value}])
+    with pytest.raises(UserError, match=r"numina\.jsonl row 2 .* is neither text nor a number"):
+        list(read_problems(tmp_path, "numina"))
+
+
+def test_bytes_are_one_sentence(tmp_path):
+    pd.DataFrame([NUMINA | {"problem": b"What?"}]).to_parquet(tmp_path / "numina.parquet")
+    with pytest.raises(UserError, match=r"row 1 .* is neither text nor a number"):
+        list(read_problems(tmp_path, "numina"))
+
+
+def test_a_list_as_ground_truth_is_one_sentence(tmp_path):
+    write_jsonl(tmp_path / "dapo.jsonl", [dapo("a", ["34"])])
+    with pytest.raises(UserError, match=r'\["34"\] is neither text nor a number'):
+        list(read_problems(tmp_path, "dapo"))
+
+
+def test_a_system_message_is_not_the_problem():
+    row = dapo("What is $2+3$?", "5")
+    row["prompt"].insert(0, {"role": "system", "content": "You are a helpful assistant."})
+    assert parse_dapo(row) == Problem("What is $2+3$?", "5")
 
 
 def test_strict_names_file_and_row(tmp_path):
