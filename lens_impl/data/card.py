@@ -27,6 +27,8 @@ REASONS = {
     "conflicting_answers": "one problem with different answers, all its rows",
     "duplicate": "a repeat within its source",
     "unparseable_answer": "Math-Verify does not accept the answer as its own equal",
+    "misread_answer": "Math-Verify takes the answer for something else: it does not accept the "
+    "same answer in a plainer spelling",
     "prompt_too_long": "longer than train.max_prompt_tokens for some model",
     "not_sampled": "usable, but more than asked",
 }
