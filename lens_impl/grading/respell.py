@@ -102,22 +102,35 @@ RULES = [
     _rule(r"\\log_\{?e\}?(?![a-zA-Z])", r"\\ln ", "\\log_e is not \\ln"),
     _rule(r"(?<![\d./])(\d+) (\d+)/(\d+)(?![\d/])", r"\1\\frac{\2}{\3}", "2 1/2 is 2 + 1/2 of 1"),
     _rule(r"(?<![\d.])(\d+)\.(\d*)\\overline\{(\d+)\}", _repeating, "repeating decimals"),
-    _rule(r"\A\s*([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)\s*\Z", r"\1 \\times 10^{\2}", "1e5 is not read"),
+    _rule(r"\A\s*([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)\s*\Z", r"\1 \\times 10^{\2}", "1e5 is lost"),
     _rule(r"(?<=\d) x (?=10\^)", r" \\times ", "3 x 10^8"),
     _rule(_TEXT + r"\{\s*,\s*\}", ", ", "a comma as text is dropped"),
     _rule(r"(?<=\d)\s*\\q?quad\s*(?=-?\d)", ", ", "numbers side by side are added"),
     _rule(
         r"(?:" + _TEXT + r"\{\s*)?(?<![\d:])(\d{1,2}:\d\d)\s*(?:" + _TEXT + r"\{\s*|\\[, ]|~)*"
         r"([aApP])\.?\s*[mM](?:\.|\b)\s*\}?",
-        lambda m: rf"\text{{{m[1]} {m[2].lower()}m}}", "times are spelled in many ways",
+        lambda m: rf"{m[1]} \text{{ {m[2].lower()}m}}", "times are spelled in many ways",
     ),
 ]  # fmt: skip
 
+# These keep parts of an answer that Math-Verify leaves out, and so make wrong answers wrong.
+GUARDS = [
+    _rule(r"\A\s*" + _TEXT + r"\{[^{}]*(?:[:=]|\bis|\bare)\s*\}\s*(?=-?[\d\\])", "",
+          "with a unit behind it, all is dropped that stands between the two texts"),
+    _rule(rf"(?<=\d)\s*{_TEXT}\{{[^{{}}]*\}}(?:\^\{{?\d\}}?)?(?!\s*/)\s*,?\s*(?=.*{_TEXT}\{{)",
+          ", ", "of 4 \\text{ cm}, 6 \\text{ cm} the 4 alone is read"),
+    _rule(r"(?<![\d.a-zA-Z\\{_^])(\d+)([a-df-hj-kn-rt-z])(?![a-zA-Z(\d])", r"\1*\2",
+          "the letter of 4t is dropped as a unit"),
+]  # fmt: skip
 
-def respell(answer: str) -> str:
-    """The answer in the spelling that is read as it is meant; itself where no rule applies."""
+
+def respell(answer: str, guarded: bool = False) -> str:
+    """The answer in the spelling that is read as it is meant; itself where no rule applies.
+
+    guarded: by the rules of GUARDS too.
+    """
     if answer.isdigit() and answer.isascii():
         return answer
-    for rule in RULES:
+    for rule in RULES + GUARDS if guarded else RULES:
         answer = rule.pattern.sub(rule.replacement, answer)
     return answer.strip()

@@ -50,8 +50,8 @@ TABLE = [
     (r"\begin{pmatrix} 1 \\[4pt] 2 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
     # times
     (r"02\!:\!15", "2:15"),
-    (r"2:15 \text{ p.m.}", r"\text{2:15 pm}"),
-    (r"\text{2:15 PM}", r"\text{2:15 pm}"),
+    (r"2:15 \text{ p.m.}", r"2:15 \text{ pm}"),
+    (r"\text{2:15 PM}", r"2:15 \text{ pm}"),
     # nothing to respell
     ("12 34", "12 34"),
     ("(1, 200)", "(1, 200)"),
