@@ -18,6 +18,7 @@ REASONS = {
     "multiple_choice": "multiple choice whose answer is a letter, which can be guessed",
     "invalid_problem": "the set marks the problem as not valid",
     "invalid_solution": "the set marks the solution as not valid",
+    "needs_picture": "shows or names a picture that is not in the text",
     "language": "in a language that data.languages leaves out",
     "in_evaluation_set": "an evaluation problem in some spelling",
     "near_evaluation_problem": "close to an evaluation problem in wording (Jaccard similarity of "
@@ -26,6 +27,8 @@ REASONS = {
     "conflicting_answers": "one problem with different answers, all its rows",
     "duplicate": "a repeat within its source",
     "unparseable_answer": "Math-Verify does not accept the answer as its own equal",
+    "misread_answer": "Math-Verify takes the answer for something else: it does not accept the "
+    "same answer in a plainer spelling",
     "prompt_too_long": "longer than train.max_prompt_tokens for some model",
     "not_sampled": "usable, but more than asked",
 }

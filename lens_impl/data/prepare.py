@@ -7,7 +7,8 @@ Choices that the paper leaves open:
 - which rows are dropped: every reason is counted in the report;
 - what counts as a repeat: see matching.py;
 - a problem with two different answers is dropped, with all its rows;
-- an answer that Math-Verify does not accept as its own equal gives no reward and is dropped;
+- an answer that Math-Verify does not accept as its own equal gives no reward and is dropped, and so
+  is one that it accepts in its own spelling only;
 - a source with fewer problems than asked is used whole, with a warning: DAPO-Math-17k has about
   17.4 thousand different problems, and the paper samples 17,500.
 """
@@ -34,7 +35,14 @@ from lens_impl.data.sources import (
     read_problems,
     set_files,
 )
-from lens_impl.data.unique import Usable, same_answer, sample, unique, unusable_answers
+from lens_impl.data.unique import (
+    MISREAD,
+    Usable,
+    same_answer,
+    sample,
+    unique,
+    unusable_answers,
+)
 from lens_impl.errors import UserError, run_cli
 from lens_impl.files import write_json, write_parquet, write_text
 from lens_impl.identity import stable_hash
@@ -146,7 +154,8 @@ def prepare_evaluation(
 ) -> tuple[pd.DataFrame, dict]:
     """The evaluation set `name` in file order, and its report.
 
-    `unparseable_answers` of the report: problems that no response can solve for the grader.
+    `unparseable_answers` of the report: problems that no response can solve for the grader, and
+    those that a right answer solves in the gold answer's own spelling only (status `misread`).
     UserError where a prompt is too long, since an evaluation set loses no problem.
     """
     prompts = prompts or Prompts()
@@ -315,7 +324,8 @@ def evaluation_command(arguments: argparse.Namespace) -> None:
     """Write an evaluation set and its report."""
     frame, report = prepare_evaluation(arguments.raw, arguments.set, _prompts(arguments))
     for problem in report["unparseable_answers"]:
-        print(f"warning: {arguments.set}: no response can be graded: {problem}", file=sys.stderr)
+        what = "right answers can be wrong" if problem["status"] == MISREAD else "no grade"
+        print(f"warning: {arguments.set}: {what} for {problem}", file=sys.stderr)
     write_parquet(arguments.out, frame)
     digest = hashlib.sha256(arguments.out.read_bytes()).hexdigest()
     write_json(arguments.report, {"sha256": digest} | report)

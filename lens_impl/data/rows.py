@@ -4,6 +4,7 @@ pandas and pyarrow are imported where a file needs them: Snakemake imports this 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,8 @@ from lens_impl.errors import UserError
 ENDINGS = ("jsonl", "json", "parquet", "csv")
 # In a csv file these columns contain JSON text.
 NESTED_COLUMNS = {"prompt", "reward_model", "extra_info"}
+# JSON can spell half a character, a surrogate without its other half.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def find_files(folder: Path, name: str, pattern: str = "*") -> list[Path]:
@@ -39,7 +42,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict]]:
     for number, row in _rows(path):
         if not isinstance(row, dict):
             raise UserError(
-                f"{path} row {number} is {_short(row)}, not a mapping of columns to values. "
+                f"{path} row {number} is {short(row)}, not a mapping of columns to values. "
                 "Hint: a jsonl file has one JSON object per line, a json file a list of them."
             )
         count += 1
@@ -61,7 +64,7 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
             rows = _parse_json(_decode(path.read_bytes(), str(path)), str(path))
             if not isinstance(rows, list):
                 raise UserError(
-                    f"{path} contains {_short(rows)}, not a list of rows. "
+                    f"{path} contains {short(rows)}, not a list of rows. "
                     "Hint: write the rows as one JSON list, or as jsonl."
                 )
             yield from enumerate(rows, start=1)
@@ -81,7 +84,13 @@ def _parquet_rows(path: Path) -> Iterator[dict]:
             yield from batch.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
-            f"{path} is not a whole parquet file ({error}). Hint: download or convert it again."
+            f"{path} is not a whole parquet file ({_line(error)}). "
+            "Hint: download or convert it again."
+        ) from error
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is a parquet file that cannot be read ({type(error).__name__}: "
+            f"{_line(error)}). Hint: write it again with smaller row groups, or as jsonl."
         ) from error
 
 
@@ -121,13 +130,28 @@ def _not_utf8(where: str, error: UnicodeDecodeError) -> UserError:
 
 def _parse_json(text: str, where: str) -> object:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise UserError(
             f"{where} is not JSON ({error}). Hint: download or convert the file again."
         ) from error
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise UserError(
+            f"{where} contains half a character ({half}), which no file can store. "
+            "Hint: correct or remove the row, or download the file again."
+        ) from error
+    return value
 
 
-def _short(value: object) -> str:
+def _line(error: Exception) -> str:
+    """The error's message on one line."""
+    return " ".join(str(error).split())
+
+
+def short(value: object) -> str:
+    """The value as JSON, cut to 60 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -10,13 +10,16 @@ pin` compares them with the hub's newest. Licences are those of the data cards a
 elsewhere; "not stated" where none was found.
 """
 
+import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from lens_impl.data.matching import match_key, problem_id
-from lens_impl.data.rows import ENDINGS, find_files, read_rows
+from lens_impl.data.rows import ENDINGS, find_files, read_rows, short
 from lens_impl.errors import UserError, choice
 from lens_impl.grading.boxes import last_box
 
@@ -31,8 +34,50 @@ NO_USABLE_ANSWER = {"empty_answer", "proof", "answer_not_found"}
 
 LANGUAGES = ("en", "zh")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
-_LETTER = re.compile(r"\(?\s*[A-H]\s*\)?\.?")
-_OPTIONS = re.compile(r"\(\s*A\s*\).*\(\s*B\s*\)|\bA\s*[.:)].*\bB\s*[.:)]", re.DOTALL)
+_STYLE = re.compile(r"\\(?:text|math)[a-z]*\s*\{([^{}]*)\}|[$*]|\\[,; ]")
+# B, (b), "B. 2", "(B) 2", "B: 2"; ABD, "A and C", "A, C"
+_LETTER = re.compile(
+    r"\(?\s*[A-Ha-h]\s*(?:\)?\s*\.?|[).:\u3001].*|\)\s*\S.*)|[A-H](?:\s*(?:,|;|\u3001|and|&)?\s*[A-H])+",
+    re.DOTALL,
+)
+_OPTIONS = re.compile(
+    r"\(\s*A\s*\).*\(\s*B\s*\)|\bA\s*[.:)\u3001].*\bB\s*[.:)\u3001]"
+    r"|\(\s*a\s*\).*\(\s*b\s*\)|\u2460.*\u2461"
+    r"|\\(?:text|math)[a-z]*\s*\{\s*A\b.*\\(?:text|math)[a-z]*\s*\{\s*B\b",
+    re.DOTALL,
+)
+_PICTURE = re.compile(
+    r"!\[[^\]]*\]\(|<im(?:age|g)\b|\\includegraphics"
+    r"|\bas (?:shown|depicted|illustrated|seen) (?:in|on) (?:the )?(?:\w+ )?"
+    r"(?:figure|diagram|graph|picture|image|drawing)"
+    r"|\b(?:figure|diagram|graph|picture|chart|drawing) (?:is )?"
+    r"(?:below|above|at (?:the )?right|shown|to the (?:left|right))"
+    r"|\b(?:in|on) the (?:figure|diagram|picture|drawing)\b|\u5982\u56fe",
+    re.IGNORECASE,
+)
+
+
+def is_choice(problem: str) -> bool:
+    """Whether a problem lists options that are letters, in any of the usual writings."""
+    return bool(_OPTIONS.search(_width(problem)))
+
+
+def is_letter(answer: str) -> bool:
+    r"""Whether an answer names options: B, (b), \text{(B)}, "B. 2", AC, "A and C"."""
+    return bool(_LETTER.fullmatch(_STYLE.sub(r"\1", _width(answer)).strip()))
+
+
+def needs_picture(problem: str) -> bool:
+    """Whether a problem shows or names a picture that is not in its text as Asymptote code."""
+    return bool(_PICTURE.search(problem)) and "[asy]" not in problem
+
+
+def _width(text: str) -> str:
+    """Full-width letters, digits and signs as plain ones."""
+    return "".join(
+        unicodedata.normalize("NFKC", character) if "\uff01" <= character <= "\uff5e" else character
+        for character in text
+    )
 
 
 @dataclass(frozen=True)
@@ -66,9 +111,20 @@ def strip_wrapper(prompt: str) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # AMC 2023 has its answers as 27.0
-    return "" if value is None else str(value).strip()
+    """A text or number as text; nothing for None and NaN. TypeError for any other type."""
+    match value:
+        case str():
+            return value.strip()
+        case int() if not isinstance(value, bool):
+            return str(value)
+        case float() if math.isfinite(value):
+            # AMC 2023 has its answers as 27.0, and a grader cannot read 1e-05.
+            return str(int(value)) if value.is_integer() else f"{Decimal(repr(value)):f}"
+        case None:
+            return ""
+        case float() if math.isnan(value):  # what pandas writes for a missing value
+            return ""
+    raise TypeError(f"{short(value)} is neither text nor a number")
 
 
 def _problem(text: object, answer: str, level: object = 0, type: object = "") -> Problem | str:
@@ -87,7 +143,10 @@ def parse_math(row: dict) -> Problem | str:
 
     Sets of the same shape without solutions have an `answer` column, and may have no levels.
     """
-    answer = last_box(_text(row["solution"])) if "solution" in row else _text(row["answer"])
+    if "solution" in row:
+        answer = last_box(_text(row["solution"]), strict=True) or ""
+    else:
+        answer = _text(row["answer"])
     return _problem(row["problem"], answer, row.get("level", 0), row.get("type", ""))
 
 
@@ -101,9 +160,13 @@ def parse_answered(row: dict) -> Problem | str:
 
 
 def parse_dapo(row: dict) -> Problem | str:
-    """DAPO-Math-17k: the problem stands inside an instruction text; there are no levels."""
+    """DAPO-Math-17k: the problem stands inside an instruction text; there are no levels.
+
+    It is the last message of the user. A copy of the set may have a system message before it.
+    """
     answer = _text(row["reward_model"]["ground_truth"])
-    return _problem(strip_wrapper(row["prompt"][0]["content"]), answer)
+    asked = [message["content"] for message in row["prompt"] if message["role"] == "user"]
+    return _problem(strip_wrapper(_text(asked[-1])), answer)
 
 
 def parse_dapo_processed(row: dict) -> Problem | str:
@@ -117,17 +180,19 @@ def parse_numina(row: dict) -> Problem | str:
     A multiple choice problem counts where its answer is a value; a letter can be guessed.
     """
     answer, text = _text(row["answer"]), _text(row["problem"])
-    if "proof" in (row["question_type"], answer):
+    if "proof" in (row["question_type"], answer.lower()):
         return "proof"
-    if answer == "notfound":
+    if answer.lower().replace(" ", "") == "notfound":
         return "answer_not_found"
-    is_choice = row["question_type"] == "MCQ" or _OPTIONS.search(text)
-    if is_choice and (_LETTER.fullmatch(answer) or not answer):
+    is_lettered = not answer or is_letter(answer)
+    if is_lettered and (row["question_type"] == "MCQ" or is_choice(text)):
         return "multiple_choice"
     if row["problem_is_valid"] != "Yes":
         return "invalid_problem"
     if row["solution_is_valid"] != "Yes":
         return "invalid_solution"
+    if needs_picture(text):
+        return "needs_picture"
     return _problem(text, answer, type=row["problem_type"])
 
 
@@ -310,7 +375,8 @@ def read_problems(folder: Path, name: str, strict: bool = False) -> Iterator[Pro
                 origin = f"{source.hub} ({', '.join(source.columns)})" if source else name
                 raise UserError(
                     f"{path} row {number} is not a row of {origin}: {error!r}, its columns are "
-                    f"{sorted(row)}. Hint: keep the set's own columns when converting."
+                    f"{sorted(row)}. Hint: keep the set's own columns and their types when "
+                    "converting."
                 ) from error
             if strict and parsed in NO_USABLE_ANSWER:
                 raise UserError(

@@ -10,6 +10,7 @@ import numpy as np
 from lens_impl.data.matching import EvaluationIndex
 from lens_impl.data.sources import Problem
 from lens_impl.grading.grader import grade, grade_many
+from lens_impl.grading.respell import respell
 
 
 def same_answer(first: str, second: str) -> bool:
@@ -17,13 +18,28 @@ def same_answer(first: str, second: str) -> bool:
     return first == second or grade(first, f"\\boxed{{{second}}}").correct
 
 
+MISREAD = "misread"
+
+
 def unusable_answers(answers: Iterable[str]) -> dict[str, str]:
-    """Answers that the grader does not accept as correct for themselves -> the status it gives."""
+    """Answers that are not correct for themselves -> the status that the grader gives them.
+
+    An answer that is correct in its own spelling only is MISREAD: the grader takes it for something
+    else, which right responses do not match. Its copy is spelled as respell.py says.
+    """
     answers = list(dict.fromkeys(answers))
-    grades = grade_many(answers, [f"\\boxed{{{answer}}}" for answer in answers])
+    unusable = _not_correct({answer: answer for answer in answers})
+    copies = {answer: respell(answer) for answer in answers if answer not in unusable}
+    changed = {answer: copy for answer, copy in copies.items() if copy != answer}
+    return unusable | dict.fromkeys(_not_correct(changed), MISREAD)
+
+
+def _not_correct(copies: dict[str, str]) -> dict[str, str]:
+    """Answers whose copy is not correct for them -> its status."""
+    grades = grade_many(list(copies), [f"\\boxed{{{copy}}}" for copy in copies.values()])
     return {
         answer: verdict.status
-        for answer, verdict in zip(answers, grades, strict=True)
+        for answer, verdict in zip(copies, grades, strict=True)
         if not verdict.correct
     }
 
@@ -85,7 +101,9 @@ def unique(
     ]
     unusable = unusable_answers(problem.answer for problem in kept)
     usable = [problem for problem in kept if problem.answer not in unusable]
-    drops["unparseable_answer"] += len(kept) - len(usable)
+    statuses = [unusable[problem.answer] for problem in kept if problem.answer in unusable]
+    drops["misread_answer"] += statuses.count(MISREAD)
+    drops["unparseable_answer"] += len(statuses) - statuses.count(MISREAD)
     return Usable(usable, +drops, near)
 
 

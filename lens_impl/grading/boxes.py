@@ -1,48 +1,43 @@
-"""The last \\boxed{...} of a text."""
+r"""The last box of a text: \boxed or \fbox, of a gold solution and of a response alike."""
 
 import re
 
-
-def last_box(text: str) -> str:
-    r"""The argument of the last \boxed or \fbox as TeX reads it; "" where there is none."""
-    boxes = list(re.finditer(r"\\(?:boxed|fbox)\s*", text))
-    if not boxes:
-        return ""
-    argument = text[boxes[-1].end() :]
-    if not argument.startswith("{"):
-        return argument[:1]  # \boxed 9, without braces: one character
-    depth = 0
-    for brace in re.finditer(r"\\.|[{}]", argument, re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
-        if depth == 0:
-            return argument[1 : brace.start()].strip()
-    return ""
-
-
+BOXES = (r"\boxed", r"\fbox")
 # Escaped braces and backslashes open and close nothing, but a backslash before a box is just text.
-_BRACES = re.compile(
-    r"(?P<brace>\{) | (?P<close>\}) | (?P<box>\\boxed\s*\{) | \\\\(?!boxed) | \\[{}]", re.VERBOSE
+# Without braces TeX boxes one character. A number or a letter is read only where it ends its
+# formula, so that a sentence about "\boxed as such" has no answer in it.
+_MARKS = re.compile(
+    r"""(?P<brace>\{) | (?P<close>\})
+    | \\(?:boxed|fbox)\s* (?: (?P<box>\{)
+        | (?P<bare>-?\d+(?:\.\d+)?|(?<=\s)[A-Za-z]) (?=\s*[.,]?\s*(?:\$|\\[)\]]|\n|\Z)) )
+    | \\\\(?!boxed|fbox) | \\[{}]""",
+    re.VERBOSE,
 )
 
 
-def boxed(text: str) -> str | None:
-    """Content of the last \\boxed{...} whose braces close; None without one.
+def last_box(text: str, strict: bool = False) -> str | None:
+    r"""Content of the last \boxed{...} or \fbox{...} whose braces close; None without one.
 
-    The last is the one that opens last: of nested boxes the innermost.
+    The last is the one that opens last: of nested boxes the innermost. strict: None too where a
+    later box does not close. A response that was cut off keeps its earlier answer, but a gold
+    solution that is not whole has lost its own.
     """
-    first = text.find("\\boxed")
+    first = min((at for box in BOXES if (at := text.find(box)) >= 0), default=-1)
     if first < 0:
         return None
     opened: list[re.Match | None] = []  # for each open brace the box that it belongs to, if any
     last, content = -1, None
-    for mark in _BRACES.finditer(text, first):
+    for mark in _MARKS.finditer(text, first):
         kind = mark.lastgroup
         if kind == "brace":
             opened.append(None)
         elif kind == "box":
             opened.append(mark)
+        elif kind == "bare":
+            last, content = mark.start(), mark["bare"]
         elif kind == "close" and opened:
             box = opened.pop()
             if box and box.start() > last:
                 last, content = box.start(), text[box.end() : mark.start()].strip()
-    return content
+    is_cut_off = any(box and box.start() > last for box in opened)
+    return None if strict and is_cut_off else content

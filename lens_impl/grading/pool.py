@@ -1,6 +1,7 @@
 """Worker processes of the grader, and a memory of their verdicts."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ REMEMBERED_VERDICTS = 10_000
 REMEMBERED_LENGTH = 1000  # longer texts are whole responses, which hardly ever repeat
 # A worker that uses no CPU time at all, for instance a stopped one, is ended by the clock.
 WALL_FACTOR, WALL_EXTRA_S = 4, 30.0
+# Address space without which a worker may not start; a fresh one takes about half of it.
+WORKER_BYTES = 128 * 2**20
 
 Verdict = tuple[str, str | None]  # status, and the answer that was read in the text
 
@@ -41,11 +44,19 @@ class Pool:
         self.size = size
         self.idle: list[Worker] = []
         self._script, self._wall_extra_s = script, wall_extra_s
-        self._places = threading.BoundedSemaphore(size)
         self._verdicts: LRUCache[tuple[str, str], Verdict] = LRUCache(REMEMBERED_VERDICTS)
+        self._start_over()
+        os.register_at_fork(after_in_child=self._start_over)
+
+    def _start_over(self) -> None:
+        """No worker, and all places free.
+
+        A forked child must not share the pipes of its parent's workers, and the threads that would
+        have given back its places and locks are not in it.
+        """
+        self.idle.clear()
+        self._places = threading.BoundedSemaphore(self.size)
         self._verdicts_lock = threading.Lock()
-        # A forked child must not share the pipes of its parent's workers.
-        os.register_at_fork(after_in_child=self.idle.clear)
 
     def __enter__(self) -> Self:
         return self
@@ -120,11 +131,22 @@ class Worker:
         except EOFError:
             raise UserError(
                 f"grading: the worker process ended with status {self.process.wait()} before it "
-                f"was ready; its own message is above. Hint: {sys.executable} -m pip install "
-                "math-verify cachetools"
+                f"was ready; its own message is above. Hint: {_hint()}"
             ) from None
 
     def end(self) -> None:
         """Let an idle worker end by itself."""
         self.connection.close()
         self.process.wait()
+
+
+def _hint() -> str:
+    """What most likely keeps a worker from starting."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    limit = min((limit for limit in limits if limit != resource.RLIM_INFINITY), default=None)
+    if limit is not None and limit < WORKER_BYTES:
+        return (
+            f"this process may use {limit // 2**20} MiB of address space (ulimit -v), and a worker "
+            f"needs {WORKER_BYTES // 2**20} MiB; raise the limit."
+        )
+    return f"{sys.executable} -m pip install math-verify cachetools"

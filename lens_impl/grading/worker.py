@@ -87,14 +87,23 @@ def judge(gold: str, text: str) -> tuple[str, str | None]:
     return ("correct" if correct else "wrong"), extracted
 
 
+def limit_memory() -> None:
+    """Limit this process to MEMORY_LIMIT_BYTES, or to the system's hard limit where it is lower."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    unlimited = hard == resource.RLIM_INFINITY
+    soft = MEMORY_LIMIT_BYTES if unlimited else min(MEMORY_LIMIT_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 def serve(connection: Connection) -> None:
     """Answer requests until the other end is closed.
 
     Past its seconds of CPU time a comparison ends the process by SIGPROF, in the middle of C code
     too. CPU time, so that a busy machine changes no verdict.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, resource.RLIM_INFINITY))
+    limit_memory()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})  # a parent's mask is inherited
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; its end closes the pipe
     judge("1", r"\boxed{2}")  # builds the parser's tables outside of any time limit
     own = psutil.Process()

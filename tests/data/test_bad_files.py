@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support.source_rows import MATH, NUMINA
 
@@ -28,6 +31,14 @@ def broken_pages(folder):
     (folder / "numina.parquet").write_bytes(content)
 
 
+def text_that_is_not_utf8(folder):
+    """Arrow writes the bytes of a text as they are, and checks them where they are read."""
+    offsets, content = pa.py_buffer(np.array([0, 2], "int32")), pa.py_buffer(b"\xff\xfe")
+    broken = pa.StringArray.from_buffers(1, offsets, content)
+    columns = {name: [value] for name, value in NUMINA.items()} | {"problem": broken}
+    pq.write_table(pa.table(columns), folder / "numina.parquet")
+
+
 def write(name, content):
     return lambda folder: (folder / name).write_bytes(content)
 
@@ -40,6 +51,11 @@ BAD = {
     "truncated json": (write("numina.json", b"[" + ROW), "is not JSON"),
     "truncated parquet": (truncated_parquet, "is not a whole parquet file"),
     "broken parquet": (broken_pages, "is not a whole parquet file"),
+    "text in parquet that is not UTF-8": (text_that_is_not_utf8, "cannot be read.*UnicodeDecode"),
+    "half a character": (
+        write("numina.jsonl", ROW + b"\n" + ROW.replace(b"What", b"\\ud835")),
+        r"line 2 contains half a character \('\\ud835'\)",
+    ),
     "truncated csv": (write("numina.csv", b'problem,answer\n"What,4'), "is not a whole csv file"),
     "mixed encodings": (
         write("numina.jsonl", ROW + b"\n" + LATIN),
@@ -81,6 +97,24 @@ def test_nothing_is_left_behind(tmp_path, kind):
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+def test_what_arrow_cannot_read_is_one_sentence(tmp_path, monkeypatch):
+    """Nested columns beyond 2 GB are one such case, too large to be made here."""
+    pd.DataFrame([NUMINA]).to_parquet(tmp_path / "numina.parquet")
+
+    def refuse(_):
+        raise pa.ArrowNotImplementedError("Nested data conversions not implemented")
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", refuse)
+    with pytest.raises(UserError, match="cannot be read.*Nested data.*Hint: write it again"):
+        list(read_problems(tmp_path, "numina"))
+
+
+def test_whole_characters_in_two_halves_are_read(tmp_path):
+    (tmp_path / "numina.jsonl").write_bytes(ROW.replace(b"What", b"\\ud835\\udc65"))
+    (problem,) = read_problems(tmp_path, "numina")
+    assert problem.text == "\U0001d465 is $2+2$?"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):

@@ -6,8 +6,6 @@ import sys
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.source_rows import AIME24, AIME25, AMC23, MATH, MATH500, NUMINA, ROWS, dapo
 from support.tiny_config import CONFIG
 
@@ -30,31 +28,6 @@ from lens_impl.data.sources import (
 )
 from lens_impl.errors import UserError
 from lens_impl.files import write_jsonl
-from lens_impl.grading.boxes import last_box
-
-
-@pytest.mark.parametrize(
-    ("text", "box"),
-    [
-        (r"so $\boxed{7}$.", "7"),
-        (r"first \boxed{1}, then \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
-        (r"\boxed{\left\{ x \right.}", r"\left\{ x \right."),
-        (r"\boxed{ 3 }", "3"),
-        (r"\fbox{4}", "4"),
-        (r"$\boxed 9$.", "9"),
-        (r"\boxed{}", ""),
-        (r"\boxed{1} and \boxed{2", ""),
-        ("no box", ""),
-        (r"ends with \boxed", ""),
-    ],
-)
-def test_last_box(text, box):
-    assert last_box(text) == box
-
-
-@given(st.recursive(st.text("x1", max_size=3), lambda s: s.map(lambda t: f"{{{t}}}") | s))
-def test_last_box_returns_any_balanced_content(content):
-    assert last_box(f"\\boxed{{0}} \\boxed{{{content}}} done}}") == content
 
 
 def test_normalise_removes_white_space_and_dollars_only():
@@ -73,6 +46,7 @@ def test_parse_math():
     assert parse_math(MATH | {"level": 5}).level == 5
     assert parse_math(MATH | {"level": "Level ?"}) == "unusable_level"
     assert parse_math(MATH | {"solution": r"\boxed{}"}) == "empty_answer"
+    assert parse_math(MATH | {"solution": r"\boxed{1}, cut off \boxed{2"}) == "empty_answer"
     assert parse_math(MATH | {"problem": " "}) == "empty_problem"
     assert parse_math({"problem": "p", "answer": 588}) == Problem("p", "588")
 
@@ -113,7 +87,7 @@ def test_parse_dapo():
         ({"question_type": "proof", "answer": "4"}, "proof"),
         ({"answer": "notfound"}, "answer_not_found"),
         ({"question_type": "MCQ", "answer": "B"}, "multiple_choice"),
-        ({"question_type": "MCQ", "answer": "(c)."}, None),
+        ({"question_type": "MCQ", "answer": "(c)."}, "multiple_choice"),
         ({"question_type": "MCQ", "answer": "(C)."}, "multiple_choice"),
         ({"question_type": "MCQ", "answer": ""}, "multiple_choice"),
         ({"problem": "Which? (A) 1 (B) 2", "answer": "A"}, "multiple_choice"),
@@ -132,6 +106,104 @@ def test_parse_numina_keeps():
     assert parse_numina(NUMINA) == Problem("What is $2+2$?", "4", 0, "Algebra")
     assert parse_numina(NUMINA | {"question_type": "MCQ"}).answer == "4"
     assert parse_numina(NUMINA | {"answer": "C"}).answer == "C"
+
+
+WHICH = "Which? A. 1 B. 2 C. 3 D. 4"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["B", "(B)", "b", "(b)", "B.", r"\text{(B)}", r"$\mathrm{B}$", r"\textbf{(B)}\ 2", "B. 2"]
+    + ["(B) 2", "B: 2", "B) 2", "\uff22", "\uff08\uff22\uff09", "AC", "A, C", "A and C", "**B**"],
+)
+def test_a_letter_in_any_writing_is_multiple_choice(answer):
+    assert parse_numina(NUMINA | {"problem": WHICH, "answer": answer}) == "multiple_choice"
+    assert parse_numina(NUMINA | {"answer": answer, "question_type": "MCQ"}) == "multiple_choice"
+
+
+@pytest.mark.parametrize("answer", ["2", "a+b", r"\frac{A}{2}", "Bob", "BC = 2", "(2, 3)", "D=4"])
+def test_the_value_of_a_multiple_choice_problem_is_kept(answer):
+    assert parse_numina(NUMINA | {"problem": WHICH, "answer": answer}).answer == answer
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["(A) 1 (B) 2", "(a) 1 (b) 2", "A) 1\nB) 2", "A\u30011 B\u30012", "A\uff0e1 B\uff0e2"]
+    + ["\uff08A\uff091 \uff08B\uff092", "\u2460 1 \u2461 2", r"$\text{A}$ 1 $\text{B}$ 2"]
+    + [r"$\textbf{(A)}\ 1 \qquad \textbf{(B)}\ 2$"],
+)
+def test_options_in_any_writing_are_seen(options):
+    row = NUMINA | {"problem": f"Pick one: {options}", "answer": "B"}
+    assert parse_numina(row) == "multiple_choice"
+
+
+def test_a_letter_that_is_no_option_is_kept():
+    row = NUMINA | {"problem": "Which set, B or C, is bigger?", "answer": "B"}
+    assert parse_numina(row).answer == "B"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Find x. ![](https://pictures.example/1.jpg)",
+        "<image>\nFind x.",
+        "As shown in the diagram, x?",
+    ]
+    + ["In the figure, find x.", "Find the area of the figure below.", "\u5982\u56fe x?"]
+    + [r"\includegraphics{a.png} Find x.", "As shown in Figure 2, find x."],
+)
+def test_a_problem_that_needs_a_picture_is_dropped(text):
+    assert parse_numina(NUMINA | {"problem": text}) == "needs_picture"
+    assert isinstance(
+        parse_numina(NUMINA | {"problem": f"{text} [asy] draw(A--B); [/asy]"}), Problem
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["The data are as shown in the table: 1, 2.", "Draw a graph of x!", "Is 4! even?"]
+)
+def test_a_problem_without_a_picture_is_kept(text):
+    assert isinstance(parse_numina(NUMINA | {"problem": text}), Problem)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("4 ", "4"), (4, "4"), (27.0, "27"), (0.5, "0.5"), (1e-05, "0.00001"), (1e22, "1" + "0" * 22)],
+)
+def test_numbers_are_read_as_text(value, text):
+    assert parse_numina(NUMINA | {"answer": value}).answer == text
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_a_missing_answer_is_counted(missing):
+    assert parse_numina(NUMINA | {"answer": missing}) == "empty_answer"
+    assert parse_answered(AIME25 | {"answer": missing}) == "empty_answer"
+
+
+@pytest.mark.parametrize("value", [["34"], {"value": 34}, True, float("inf")])
+@pytest.mark.parametrize("column", ["answer", "problem"])
+def test_a_value_of_another_type_is_one_sentence(tmp_path, value, column):
+    write_jsonl(tmp_path / "numina.jsonl", [NUMINA, NUMINA | {column: value}])
+    with pytest.raises(UserError, match=r"numina\.jsonl row 2 .* is neither text nor a number"):
+        list(read_problems(tmp_path, "numina"))
+
+
+def test_bytes_are_one_sentence(tmp_path):
+    pd.DataFrame([NUMINA | {"problem": b"What?"}]).to_parquet(tmp_path / "numina.parquet")
+    with pytest.raises(UserError, match=r"row 1 .* is neither text nor a number"):
+        list(read_problems(tmp_path, "numina"))
+
+
+def test_a_list_as_ground_truth_is_one_sentence(tmp_path):
+    write_jsonl(tmp_path / "dapo.jsonl", [dapo("a", ["34"])])
+    with pytest.raises(UserError, match=r'\["34"\] is neither text nor a number'):
+        list(read_problems(tmp_path, "dapo"))
+
+
+def test_a_system_message_is_not_the_problem():
+    row = dapo("What is $2+3$?", "5")
+    row["prompt"].insert(0, {"role": "system", "content": "You are a helpful assistant."})
+    assert parse_dapo(row) == Problem("What is $2+3$?", "5")
 
 
 def test_strict_names_file_and_row(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lens_impl.errors import UserError
 from lens_impl.files import ROOT
-from lens_impl.grading.boxes import boxed
+from lens_impl.grading.boxes import last_box
 from lens_impl.grading.grader import Grade, grade, grade_many
 from lens_impl.grading.pool import Pool
 from lens_impl.grading.worker import judge
@@ -38,6 +38,13 @@ TABLE = [
     ("5", r"\\boxed{5}", "correct"),
     ("5", r"\boxed{5} or, cut off, \boxed{7", "correct"),
     ("3", r"the answer is 3, \boxed{4}", "wrong"),
+    ("5", r"\fbox{5}", "correct"),
+    ("5", r"\boxed{3} is wrong, so \fbox{5}. And 8 is not possible.", "correct"),
+    ("5", r"\fbox{3} is wrong, so \boxed{5}", "correct"),
+    (r"\frac{1}{2}", r"\fbox{$\frac{1}{2}$}", "correct"),
+    ("9", r"It is $\boxed 9$. That is 3 times 3.", "correct"),
+    ("9", r"I put it into a \boxed as asked: \boxed{9}, not \boxed a 7.", "correct"),
+    (r"It is $\boxed 9$", r"\boxed{9}", "correct"),
     # without a box: Math-Verify's own extraction
     ("3", "The answer is 3.", "correct"),
     ("3", "so x=3", "correct"),
@@ -156,7 +163,7 @@ def test_no_answer_shortcut_gives_math_verifys_verdict(response):
 
 @given(st.lists(st.sampled_from([r"\boxed{", "{", "}", r"\{", r"\}", r"\\", "5", " ", "x"])))
 def test_box_is_balanced(pieces):
-    content = boxed("".join(pieces))
+    content = last_box("".join(pieces))
     if content is not None:
         bare = content.replace(r"\\", "").replace(r"\{", "").replace(r"\}", "")
         assert bare.count("{") == bare.count("}")
@@ -164,7 +171,7 @@ def test_box_is_balanced(pieces):
 
 
 def test_many_unclosed_boxes_are_read_in_one_pass():
-    assert boxed(r"\boxed{" * 200_000 + "5}") == "5"
+    assert last_box(r"\boxed{" * 200_000 + "5}") == "5"
 
 
 def test_only_what_is_neither_plain_nor_known_needs_a_worker():

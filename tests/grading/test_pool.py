@@ -1,13 +1,21 @@
 """The pool of workers: memory, dying and growing workers, forks; with real processes."""
 
+import signal
+import subprocess
+import sys
+import threading
+import time
 from multiprocessing import Pipe, get_context
+from pathlib import Path
 
+import psutil
 import pytest
 
 from lens_impl.errors import UserError
 from lens_impl.files import ROOT
 from lens_impl.grading.grader import PROGRESS_FROM, Grade, grade, grade_many
-from lens_impl.grading.pool import REMEMBERED_LENGTH, Pool
+from lens_impl.grading.pool import REMEMBERED_LENGTH, WORKER_SCRIPT, Pool
+from lens_impl.grading.worker import MEMORY_LIMIT_BYTES
 
 SUPPORT = ROOT / "tests" / "support"
 GOLD = "1/7"  # not plain: goes to a worker
@@ -124,6 +132,62 @@ def test_a_forked_child_starts_workers_of_its_own(pool):
     assert child.exitcode == 0
     assert here.recv() not in (parents, None)
     assert grade(GOLD, "pid 3", pool=pool).extracted == parents
+
+
+def stopped_children() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if child.status() == psutil.STATUS_STOPPED]
+
+
+def test_a_fork_while_all_places_are_taken_can_grade(pool):
+    busy = [
+        threading.Thread(target=grade, args=(GOLD, f"stop {n}", 60.0, pool), daemon=True)
+        for n in range(pool.size)
+    ]
+    for thread in busy:
+        thread.start()
+    while len(stopped_children()) < pool.size:
+        time.sleep(0.01)
+    here, there = Pipe()
+    child = get_context("fork").Process(
+        target=lambda: there.send(grade(GOLD, "count", pool=pool).extracted)
+    )
+    child.start()
+    answered = here.poll(60)
+    child.kill()
+    for worker in stopped_children():
+        worker.kill()
+    for thread in busy:
+        thread.join()
+    assert answered and here.recv() == "1"
+
+
+def test_the_timer_fires_where_the_parent_blocks_its_signal():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})
+    try:
+        with Pool(size=1, wall_extra_s=600) as pool:
+            assert grade("7", r"\boxed{9^{9^{9}}}", timeout_s=0.3, pool=pool).status == "timeout"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def under_limit(mib: int, script: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(SUPPORT / "limited_grading.py"), str(mib), str(script)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("mib", [6000, 500])
+def test_a_worker_starts_under_a_hard_limit_and_does_not_raise_it(mib):
+    """Only a privileged process may raise it."""
+    hard = mib * 2**20
+    limits = (min(MEMORY_LIMIT_BYTES, hard), hard)
+    assert under_limit(mib, WORKER_SCRIPT).stdout == f"correct\n{limits}\n"
+
+
+def test_a_low_limit_of_address_space_is_named():
+    done = under_limit(120, SUPPORT / "absent.py")
+    assert done.returncode == 2
+    assert "120 MiB of address space (ulimit -v)" in done.stderr
 
 
 def test_long_batches_show_progress(pool, capsys):
