@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.rollout_batches import batch_of, per_response
+from support.rollout_batches import batch_of, per_response, random_batch
 
 from lens_impl.advantages import (
     METHODS,
@@ -199,6 +199,70 @@ def test_max_factor_and_standardised_negative_groups():
     assert per_response("lens", batch, negative_normalization="standardize") == pytest.approx(
         [0.25 / math.sqrt(2), -0.25 / math.sqrt(2)], abs=1e-5
     )
+
+
+WRONG_AND_MIXED = batch_of(
+    [0, 0, 0, 0, 1, 0, 0, 0], [0.5, 0.6, 0.7, 0.8] + [0.5] * 4, list("aaaabbbb")
+)
+
+
+@pytest.mark.parametrize("name", ["lens", "lens_negative_only"])
+def test_a_dose_by_hand(name):
+    """The mixed group has 1.499997 + 3 * .499999 = 2.999994, so a tenth of all is .333333.
+
+    Without a dose the all-wrong group has .045202 (alpha .25): all is multiplied by 7.374276.
+    """
+    dosed = per_response(name, WRONG_AND_MIXED, negative_share=0.1)
+    assert dosed[:4] == pytest.approx([0.116854, 0.049812, -0.032120, -0.134545], abs=1e-5)
+    assert sum(map(abs, dosed[:4])) == pytest.approx(0.1 * sum(map(abs, dosed)), rel=1e-6)
+    assert dosed[4:] == per_response(name, WRONG_AND_MIXED)[4:]
+    # The same penalty for all four: .333333 / 4 each
+    uniform = per_response(name, WRONG_AND_MIXED, negative_share=0.1, penalties="uniform")
+    assert uniform[:4] == pytest.approx([-0.0833332] * 4, abs=1e-6)
+    assert per_response(name, WRONG_AND_MIXED, negative_share=0)[:4] == [0.0] * 4
+
+
+@pytest.mark.parametrize("penalties", ["own", "uniform"])
+def test_a_dose_that_cannot_be_given(penalties):
+    """Other groups all 0: everything is 0. All-wrong groups all 0, or none: the rest stays."""
+    dose = {"negative_share": 0.1, "penalties": penalties}
+    assert per_response("lens", batch_of([0, 0], [0.5, 0.8]), **dose) == [0.0, 0.0]
+    assert per_response("lens", batch_of([0, 0, 1, 1], [0.5, 0.8] * 2, list("aabb")), **dose) == (
+        [0.0] * 4
+    )
+    mixed = batch_of([1, 0], [0.5, 0.8])
+    assert per_response("lens", mixed, **dose) == per_response("lens", mixed)
+    equal = batch_of([0, 0, 1, 0], [0.5] * 4, list("aabb"))
+    if penalties == "own":
+        assert per_response("lens", equal, **dose) == per_response("lens", equal)
+
+
+def test_penalties_of_others_by_hand():
+    batch = batch_of([0, 0, 0, 0], [0.6, 0.5, 0.8, 0.7])
+    own = [0.006755, 0.015846, -0.018245, -0.004356]
+    assert per_response("lens", batch) == pytest.approx(own, abs=1e-6)
+    for penalties, expected in [
+        ("rotated", [-0.004356, 0.006755, 0.015846, -0.018245]),
+        ("reversed", [-0.004356, -0.018245, 0.015846, 0.006755]),
+        ("uniform", [-0.25] * 4),
+    ]:
+        found = per_response("lens", batch, penalties=penalties)
+        assert found == pytest.approx(expected, abs=1e-6)
+    assert per_response("lens", batch_of([0], [0.5]), penalties="uniform") == [-0.25]
+
+
+def test_one_penalty_for_all_wrong_responses_is_grpo():
+    """The method lens-uniform."""
+    batch = random_batch(1)
+    uniform = compute_advantages("lens", batch, preference="policy")
+    torch.testing.assert_close(uniform, compute_advantages("grpo", batch), atol=1e-5, rtol=0)
+
+
+def test_scaled_in_mixed_groups_alone():
+    plain = per_response("lens", WRONG_AND_MIXED)
+    scaled = per_response("lens", WRONG_AND_MIXED, scale_by_group="mixed")
+    assert scaled[:4] == pytest.approx([0.063384, 0.027020, -0.017424, -0.072980], abs=1e-6)
+    assert scaled[4:] == plain[4:]
 
 
 def test_group_kind_and_confidence():

@@ -135,7 +135,7 @@ def test_a_run_that_two_experiments_ask_for_is_there_once(config):
             {"preference": "size"},
             "one of geometric_mean, none, policy, len",
         ),
-        ("methods.lens.options", {"scale_by_group": 1}, "must be true or false, got 1"),
+        ("methods.lens.options", {"scale_by_group": 1}, "must be true or false or mixed, got 1"),
         ("methods.asym-re.options", {"delta": "-.1"}, "delta must be a number, got '-.1'"),
         ("methods.lens.advantage", "lense", "did you mean 'lens'?"),
         ("methods.grpo_x", {"advantage": "grpo"}, "the name 'grpo_x'"),
