@@ -49,6 +49,15 @@ def number(
     return _option(default, help, accepts, allowed + " or null" * (default is None))
 
 
+def count(default: int, help: str, *, at_least: int) -> Any:
+    """A field for a whole number of at least this."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= at_least
+
+    return _option(default, help, accepts, f"a whole number of at least {at_least}")
+
+
 def choice(*names: str, help: str) -> Any:
     """A field for one of these names; the first is the default."""
     return _option(names[0], help, names.__contains__, f"one of {', '.join(names)}")

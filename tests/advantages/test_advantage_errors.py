@@ -38,6 +38,10 @@ from lens_impl.errors import UserError
         ("dapo", {"overlong_buffer": 2}, "overlong_buffer must be a number of at least 0 and of"),
         ("dapo", {"overlong_buffer": 0.2}, "overlong_buffer is above 0, but .* no max_length"),
         ("dapo", {"overlong_factor": -1}, "overlong_factor must be a number of at least 0"),
+        ("pkpo", {"k": 2.5}, "k must be a whole number of at least 1, got 2.5"),
+        ("pass_at_k_training", {"k": 0}, "k must be a whole number of at least 1, got 0"),
+        ("entropy_shaped", {"kappa": 1}, "kappa must be a number above 1, got 1"),
+        ("reinforce_rej", {"wrong": 0.5}, "wrong must be a number of at least -1 and of at most 0"),
         ("w_reinforce", {"positive_weight": True}, "positive_weight must be a number"),
         ("rl_zvp", {"alpha": -1}, "rl_zvp: alpha must be a number of at least 0"),
         ("asym_re", {"delta": "-0.1"}, "delta must be a number, got '-0.1'"),
@@ -52,6 +56,10 @@ def test_what_a_method_needs_of_the_batch_is_asked_for():
     batch = batch_of([0, 0], [0.5, 0.5])
     with pytest.raises(UserError, match="rl_zvp: the batch has no entropies"):
         compute_advantages("rl_zvp", replace(batch, entropies=None))
+    with pytest.raises(UserError, match="entropy_shaped: the batch has no entropies"):
+        compute_advantages("entropy_shaped", replace(batch, entropies=None))
+    with pytest.raises(UserError, match="entropies are missing"):
+        compute_advantages("rent", replace(batch, entropies=None))
     with pytest.raises(UserError, match="max_length is 2, but a response has 3 tokens"):
         compute_advantages("dapo", replace(batch, max_length=2), overlong_buffer=0.5)
 

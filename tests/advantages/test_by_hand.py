@@ -81,6 +81,7 @@ def test_fractional_rewards():
 
 ALL_WRONG, ONE_OF_4 = [0, 0, 0, 0], [1, 0, 0, 0]
 ONE_OF_16, THREE_OF_4 = [1] + [0] * 15, [1, 1, 1, 0]
+TWO_OF_4 = [1, 1, 0, 0]
 
 
 BY_HAND = [
@@ -112,6 +113,42 @@ BY_HAND = [
     ("asym_re", ALL_WRONG, [0.1] * 4),
     ("rl_zvp", ONE_OF_4, [1.499997, *[-0.499999] * 3]),
     ("rl_zvp", ONE_OF_16, [3.749985, *[-0.249999] * 15]),
+    # one group alone is the whole batch
+    ("grpo_live", ONE_OF_4, [1.499997, *[-0.499999] * 3]),
+    ("grpo_live", ALL_WRONG, [0.0] * 4),
+    # mean of the others: 0, 1/3; with three correct 2/3, 1
+    ("rloo", ONE_OF_4, [1, *[-1 / 3] * 3]),
+    ("rloo", THREE_OF_4, [*[1 / 3] * 3, -1]),
+    # tokens: 3 of 12, variance 12 * 3/16 / 11
+    ("reinforce_pp", ONE_OF_4, [1.658312, *[-0.552771] * 3]),
+    ("reinforce_pp", ALL_WRONG, [0.0] * 4),
+    ("reinforce_pp_baseline", ONE_OF_4, [1.658312, *[-0.552771] * 3]),
+    ("lite_ppo", ONE_OF_4, [1.499997, *[-0.499999] * 3]),
+    ("maxrl", ONE_OF_4, [2.999988, *[-0.999996] * 3]),
+    ("maxrl", TWO_OF_4, [0.999998, 0.999998, -0.999998, -0.999998]),
+    ("maxrl", THREE_OF_4, [*[0.333333] * 3, -0.999999]),
+    ("maxrl", ALL_WRONG, [0.0] * 4),
+    # k = 4, c = 1 of 16: R = 1/4, S = sqrt(3)/4; a wrong one: 3/4 - C(14, 3) / C(15, 3) = -.05
+    ("pass_at_k_training", ONE_OF_16, [1.732047, *[-0.115470] * 15]),
+    ("pass_at_k_training", ONE_OF_4, [0.0] * 4),  # no more responses than k
+    # k = 4: C(15, 3) / C(15, 3) = 1, and others 0
+    ("pkpo", ONE_OF_16, [1, *[-1 / 15] * 15]),
+    ("pkpo", THREE_OF_4, [0.0] * 4),
+    ("best_of_group", ONE_OF_4, [1, 0, 0, 0]),
+    ("best_of_group", THREE_OF_4, [0.0] * 4),
+    # std (ddof 0) sqrt(3)/4; .05 log .5 = -.034657
+    ("ds_grpo", ONE_OF_4, [1.766704, *[-0.612005] * 3]),
+    ("ds_grpo", ALL_WRONG, [-0.034657] * 4),
+    ("ds_grpo", [1] * 4, [0.034657] * 4),
+    ("reinforce_rej", ONE_OF_4, [1, -1, -1, -1]),
+    ("reinforce_rej", THREE_OF_4, [1, 1, 1, -1]),
+    ("reinforce_rej", ALL_WRONG, [0.0] * 4),
+    ("reinforce_rej", [1] * 4, [0.0] * 4),
+    # entropy .5 everywhere: + min(.2, |A| / 2)
+    ("entropy_shaped", ONE_OF_4, [1.699997, *[-0.299999] * 3]),
+    ("entropy_shaped", ALL_WRONG, [0.0] * 4),
+    ("confidence_reward", ONE_OF_4, [0.0] * 4),
+    ("rent", ONE_OF_4, [0.0] * 4),
     # all wrong, equal confidences: all penalties are the same
     ("lens", ALL_WRONG, [0.0] * 4),
     ("lens_mixed_only", ALL_WRONG, [0.0] * 4),
@@ -263,6 +300,89 @@ def test_scaled_in_mixed_groups_alone():
     scaled = per_response("lens", WRONG_AND_MIXED, scale_by_group="mixed")
     assert scaled[:4] == pytest.approx([0.063384, 0.027020, -0.017424, -0.072980], abs=1e-6)
     assert scaled[4:] == plain[4:]
+
+
+MIXED_AND_WRONG = [1, 0, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("grpo_live", [3, -1, -1, -1, 0, 0, 0, 0]),
+        ("reinforce_pp", [2.474874, *[-0.353553] * 7]),
+        ("reinforce_pp_baseline", [2.291288, *[-0.763763] * 3, 0, 0, 0, 0]),
+        ("lite_ppo", [2.121314, *[-0.707105] * 3, 0, 0, 0, 0]),
+    ],
+)
+def test_what_looks_across_groups_by_hand(name, expected):
+    """A group with one correct response and an all-wrong group, one token each."""
+    batch = batch_of(MIXED_AND_WRONG, [0.5] * 8, list("aaaabbbb"), length=1)
+    assert per_response(name, batch) == pytest.approx(expected, abs=6e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "rewards", "expected"),
+    [
+        ("pass_at_k_training", ONE_OF_4, [0.999998, *[-0.333333] * 3]),
+        ("pass_at_k_training", TWO_OF_4, [0.447212, 0.447212, -0.447212, -0.447212]),
+        ("pass_at_k_training", THREE_OF_4, [0.0] * 4),
+        ("pass_at_k_training", ALL_WRONG, [0.0] * 4),
+        ("pkpo", ONE_OF_4, [1, *[-1 / 3] * 3]),
+        ("pkpo", TWO_OF_4, [4 / 9, 4 / 9, -4 / 9, -4 / 9]),
+        ("pkpo", THREE_OF_4, [*[1 / 9] * 3, -1 / 3]),
+        ("pkpo", ALL_WRONG, [0.0] * 4),
+    ],
+)
+def test_pass_at_2_by_hand(name, rewards, expected):
+    batch = batch_of(rewards, [0.5] * 4)
+    assert per_response(name, batch, k=2) == pytest.approx(expected, abs=2e-6)
+
+
+def test_pass_at_1_is_known():
+    batch = batch_of(ONE_OF_4, [0.5] * 4)
+    assert per_response("pkpo", batch, k=1) == pytest.approx(per_response("rloo", batch))
+    # GRPO with ddof 0
+    expected = [1.732047, *[-0.577349] * 3]
+    assert per_response("pass_at_k_training", batch, k=1) == pytest.approx(expected, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        (ALL_WRONG, [-0.034657, -0.025541, -0.017834, -0.011157]),
+        ([1] * 4, [0.034657, 0.025541, 0.017834, 0.011157]),
+        (ONE_OF_4, [1.766704, -0.602890, -0.595183, -0.588506]),
+        (TWO_OF_4, [1.034655, 1.025539, -1.017832, -1.011155]),
+        (THREE_OF_4, [0.612006, 0.602890, 0.595183, -1.743204]),
+    ],
+)
+def test_differential_smoothing_by_hand(rewards, expected):
+    batch = batch_of(rewards, [0.5, 0.6, 0.7, 0.8])
+    assert per_response("ds_grpo", batch) == pytest.approx(expected, abs=2e-6)
+
+
+def test_rewards_without_answers_by_hand():
+    for rewards in (ALL_WRONG, ONE_OF_4, [1] * 4):
+        entropies = torch.tensor([0.2, 0.4, 0.6, 0.8])[:, None].repeat(1, 3)
+        batch = replace(batch_of(rewards, [0.5, 0.6, 0.7, 0.8]), entropies=entropies)
+        confident = [-1.161886, -0.387295, 0.387295, 1.161886]
+        certain = [1.161891, 0.387297, -0.387297, -1.161891]
+        assert per_response("confidence_reward", batch) == pytest.approx(confident, abs=2e-6)
+        assert per_response("rent", batch) == pytest.approx(certain, abs=2e-6)
+
+
+def test_shaped_by_entropy_by_hand():
+    entropies = torch.tensor([[0.2, 0.8, 3.0]]).repeat(4, 1)
+    batch = replace(batch_of(ONE_OF_4, [0.5] * 4), entropies=entropies)
+    correct, wrong = compute_advantages("entropy_shaped", batch)[:2].tolist()
+    assert correct == pytest.approx([1.58, 1.82, 2.25], abs=6e-6)
+    assert wrong == pytest.approx([-0.42, -0.25, -0.25], abs=6e-6)
+
+
+def test_reinforce_rej_without_a_penalty():
+    batch = batch_of(ONE_OF_4, [0.5] * 4)
+    assert per_response("reinforce_rej", batch, wrong=0) == [1, 0, 0, 0]
+    assert per_response("reinforce_rej", batch_of([0], [0.5])) == [-1]
 
 
 def test_group_kind_and_confidence():

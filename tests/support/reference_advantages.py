@@ -260,6 +260,134 @@ def lens_negative_only(groups, negative_share=None, alpha=0.25, **options):
     return _dosed(groups, of_group, negative_share, alpha, options)
 
 
+@loop_over_batch()
+def grpo_live(groups):
+    rows = sum(len(group.rewards) for group in groups)
+    live = sum(len(group.rewards) for group in groups if len(set(group.rewards)) > 1)
+    return [
+        [rows / live * value for value in _standardize(group.rewards)]
+        if len(set(group.rewards)) > 1
+        else [0.0] * len(group.rewards)
+        for group in groups
+    ]
+
+
+@loop()
+def rloo(group):
+    r = group.rewards
+    return [
+        r[i] - float(np.mean(r[:i] + r[i + 1 :])) if len(r) > 1 else r[0] for i in range(len(r))
+    ]
+
+
+@loop_over_batch()
+def reinforce_pp(groups):
+    return _whitened(groups, [group.rewards for group in groups])
+
+
+@loop_over_batch()
+def reinforce_pp_baseline(groups):
+    return _whitened(groups, [dr_grpo(group) for group in groups])
+
+
+def _whitened(groups, values):
+    tokens = [
+        value
+        for group, of_responses in zip(groups, values, strict=True)
+        for value, log_probs in zip(of_responses, group.log_probs, strict=True)
+        for _ in log_probs
+    ]
+    mean, variance = np.mean(tokens), np.var(tokens, ddof=1)
+    return [[(v - mean) / math.sqrt(variance + 1e-8) for v in of_group] for of_group in values]
+
+
+@loop_over_batch()
+def lite_ppo(groups):
+    rewards = [r for group in groups for r in group.rewards]
+    deviation = float(np.std(rewards, ddof=1)) if len(rewards) > 1 else 0.0
+    return [
+        [(r - float(np.mean(group.rewards))) / (deviation + 1e-6) for r in group.rewards]
+        for group in groups
+    ]
+
+
+@loop()
+def maxrl(group):
+    mean = float(np.mean(group.rewards))
+    return [(r - mean) / (mean + 1e-6) for r in group.rewards]
+
+
+@loop({"k": 1}, {"k": 2})
+def pass_at_k_training(group, k=4):
+    """Over all sets of k responses: the mean of the standardised rewards of a response's sets."""
+    n, correct = len(group.rewards), [r == 1 for r in group.rewards]
+    if n <= k:
+        return [0.0] * n
+    c = sum(correct)
+    mean = 1 - math.comb(n - c, k) / math.comb(n, k)
+    deviation = math.sqrt(mean * (1 - mean)) + 1e-6
+    wrong_set = math.comb(n - c - 1, k - 1) / math.comb(n - 1, k - 1) if c < n else 0.0
+    of_correct, of_wrong = (1 - mean) / deviation, (1 - wrong_set - mean) / deviation
+    return [of_correct if right else of_wrong for right in correct]
+
+
+@loop({"k": 1}, {"k": 2})
+def pkpo(group, k=4):
+    n, correct = len(group.rewards), [r == 1 for r in group.rewards]
+    if n < max(k, 2):
+        return [0.0] * n
+    chance = math.comb(n - sum(correct), k - 1) / math.comb(n - 1, k - 1)
+    b = [chance * right for right in correct]
+    return [b[i] - (sum(b) - b[i]) / (n - 1) for i in range(n)]
+
+
+@loop()
+def best_of_group(group):
+    r = group.rewards
+    if len(r) == 1:
+        return [0.0]
+    second, best = sorted(r)[-2:]
+    return [best - second if x == best else 0.0 for x in r]
+
+
+@loop({"weight": 0.2})
+def ds_grpo(group, weight=0.05):
+    r = group.rewards
+    deviation = float(np.std(r)) + 1e-6
+    means = [sum(tokens) / max(len(tokens), 1) for tokens in group.log_probs]
+    return [
+        (x - float(np.mean(r))) / deviation - weight * mean * x + weight * mean * (1 - x)
+        for x, mean in zip(r, means, strict=True)
+    ]
+
+
+@loop({"wrong": 0})
+def reinforce_rej(group, wrong=-1):
+    r = group.rewards
+    if len(r) > 1 and len(set(r)) == 1:
+        return [0.0] * len(r)
+    return [x + (1 - x) * wrong for x in r]
+
+
+@loop({"alpha": 1}, {"kappa": 5})
+def entropy_shaped(group, alpha=0.4, kappa=2.0):
+    advantages = _standardize(group.rewards)
+    return [
+        [a + min(alpha * h, abs(a) / kappa) for h in entropies]
+        for a, entropies in zip(advantages, group.entropies, strict=True)
+    ]
+
+
+@loop()
+def confidence_reward(group):
+    return _standardize([math.exp(float(np.mean(tokens))) for tokens in group.log_probs])
+
+
+@loop()
+def rent(group):
+    return _standardize([-float(np.mean(entropies)) for entropies in group.entropies])
+
+
 def _calibrate(
     group,
     difficulty="length_normalized",
