@@ -192,15 +192,34 @@ def test_rl_zvp_by_hand():
                 assert row == pytest.approx(expected)
 
 
+def overlong(rewards, lengths, max_length, **options):
+    """DAPO's advantages of one group whose responses have these lengths."""
+    mask = torch.arange(max_length) < torch.tensor(lengths)[:, None]
+    batch = RolloutBatch(
+        torch.tensor(rewards), ["a"] * len(rewards), mask, torch.zeros(mask.shape), None, max_length
+    )
+    return per_response("dapo", batch, **options)
+
+
 def test_dapo_overlong_by_hand():
-    """Of 10 tokens the last 4 are the buffer: 6 tokens cost nothing, 8 a half, 10 the whole."""
-    mask = torch.arange(10) < torch.tensor([6, 8, 10])[:, None]
-    batch = RolloutBatch(torch.ones(3), ["a"] * 3, mask, torch.zeros(3, 10), max_length=10)
-    advantages = compute_advantages("dapo", batch, overlong_buffer=0.4)[:, 0]
-    # rewards 1, .5, 0: mean .5, std .5
-    assert advantages.tolist() == pytest.approx([1, 0, -1], abs=3e-6)
-    advantages = compute_advantages("dapo", batch, overlong_buffer=0.4, overlong_factor=0.0)
-    assert (advantages == 0).all()
+    """DAPO's rewards are -1 and 1, so a full penalty of 1 costs half of what correctness gains."""
+    # 0, -2, 1, -1: mean -.5, std sqrt(5/3)
+    expected = [0.387298, -1.161893, 1.161893, -0.387298]
+    rewards, lengths = [1.0, 0.0, 1.0, 0.0], [100, 100, 40, 40]
+    found = overlong(rewards, lengths, 100, overlong_buffer=0.2)
+    assert found == pytest.approx(expected, abs=3e-6)
+    without = overlong(rewards, lengths, 100, overlong_buffer=0.2, overlong_factor=0.0)
+    assert without == overlong(rewards, lengths, 100)
+    # Of 10 tokens the last 4 are the buffer. 6, 8 and 10 cost 0, .5 and 1: 1, .5, 0 and -1;
+    # mean 1/8, std sqrt(2.1875 / 3)
+    found = overlong([1.0, 1.0, 1.0, 0.0], [6, 8, 10, 6], 10, overlong_buffer=0.4)
+    expected = [1.024693, 0.439154, -0.146385, -1.317462]
+    assert found == pytest.approx(expected, abs=3e-6)
+
+
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+def test_dapo_trains_no_group_by_length_alone(reward):
+    assert overlong([reward] * 4, [40, 50, 81, 60], 100, overlong_buffer=0.2) == [0.0] * 4
 
 
 def test_preferences_by_hand():

@@ -112,11 +112,15 @@ def dr_grpo(group):
 )
 def dapo(group, overlong_buffer=0.0, overlong_factor=1.0):
     r = group.rewards
+    if len(r) > 1 and len(set(r)) == 1:
+        return [0.0] * len(r)
     if overlong_buffer:
         buffer = overlong_buffer * group.max_length
         exceeds = [len(tokens) - (group.max_length - buffer) for tokens in group.log_probs]
         shares = [min(max(x / buffer, 0.0), 1.0) for x in exceeds]
-        r = [x - overlong_factor * share for x, share in zip(r, shares, strict=True)]
+        published = [2 * x - 1 for x in r]
+        penalised = [x - overlong_factor * s for x, s in zip(published, shares, strict=True)]
+        r = [(x + 1) / 2 for x in penalised]
     return _standardize(r)
 
 
