@@ -4,7 +4,7 @@ With c correct responses of G, the chance that k of them drawn without replaceme
 C(G - c, k) / C(G, k). Open choices:
 - A response is correct if its reward is 1.
 - The k of the papers was not taken over: 4 here. In Pass@k training a group of at most k responses
-  gets 0, which is the formula's value at k = G; so k belongs well below `responses_per_prompt`.
+  gets 0, which is the formula's value at k = G. A configuration with such groups is refused.
 - The best response alone is the advantage that verl 0.9.1 calls grpo_passk, without the standard
   deviation. A tie for the best gives 0, and so does a group of one, which verl refuses.
 """

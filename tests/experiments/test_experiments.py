@@ -173,6 +173,13 @@ def test_wrong_configuration_is_one_sentence(config, path, value, sentence):
     assert "\n" not in str(raised.value)
 
 
+def test_groups_are_larger_than_the_k_of_pass_at_k(config):
+    config = changed(config, "experiments.0.methods", ["pkpo"])
+    check(changed(config, "train.group_size", 16))
+    with pytest.raises(UserError, match="pkpo has k 16, but must have less than train.group_size"):
+        check(changed(config, "methods.pkpo.options", {"k": 16}))
+
+
 def test_a_model_from_scratch_needs_problems(config):
     del config["tiny_problems"]
     with pytest.raises(UserError, match="models.tiny.source is 'pretrain', but there are no tiny"):
