@@ -61,7 +61,7 @@ def _options() -> str:
     takers: dict[tuple[str, ...], list[str]] = {}
     for method in METHODS.values():
         for option in method.options.values():
-            default = str(option.default).lower()
+            default = "null" if option.default is None else str(option.default).lower()
             texts = (option.metadata["allowed"], option.metadata["help"])
             takers.setdefault((f"`{option.name}`", default, *texts), []).append(f"`{method.name}`")
     header = ["option", "of", "default", "allowed", "what it decides"]

@@ -175,6 +175,12 @@ def is_all_correct(batch: RolloutBatch) -> torch.Tensor:
     return -group_max(-batch.exact_rewards, batch) == 1
 
 
+def rewards_differ(batch: RolloutBatch) -> torch.Tensor:
+    """[B] bool: the rewards in the response's group are not all equal."""
+    rewards = batch.exact_rewards
+    return group_max(rewards, batch) != -group_max(-rewards, batch)
+
+
 def log_confidence(batch: RolloutBatch) -> torch.Tensor:
     """[B] float64, mean token log-probability, the log of sequence_confidence."""
     return batch.sequence_log_probs / batch.lengths.clamp(min=1)

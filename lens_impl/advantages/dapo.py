@@ -2,14 +2,19 @@
 
 The rest of DAPO is not an advantage: clipping with a higher upper bound, the mean over tokens as
 loss, and dynamic sampling, which drops groups of equal rewards and samples others
-(config/methods.yaml). Deviations:
+(config/methods.yaml).
+
+DAPO's rewards are -1 and 1, ours 0 and 1. The penalty is counted on its scale, where correct and
+wrong are 2 apart: at the end of the buffer a response loses overlong_factor / 2. Deviations:
 
 - The length of the buffer is a share of the longest allowed response, so that it means the same at
   every scale; 4,096 of DAPO's 20,480 tokens are a fifth.
 - Dynamic sampling looks at the rewards before the penalty, as DAPO's own recipe does (its metric is
   the accuracy).
 - Dynamic sampling refills within verl's batch of prompts. At its limit the rest of the batch is
-  taken unfiltered, where DAPO's recipe stops with an error.
+  taken unfiltered, where DAPO's recipe stops with an error. Groups of equal outcome rewards get 0
+  there; without that, the penalty would train them by length alone.
+- Rewards of 0 and 1 halve the standard deviation, so the 1e-6 added to it weighs twice as much.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lens_impl import lazy_torch as torch
-from lens_impl.advantages.batch import RolloutBatch, to_tokens
+from lens_impl.advantages.batch import RolloutBatch, rewards_differ, to_tokens
 from lens_impl.advantages.grpo import normalize_in_group
 from lens_impl.advantages.method import Paper, method
 from lens_impl.advantages.options import Options, number
@@ -32,7 +37,11 @@ class DAPOOptions(Options):
         at_least=0,
         at_most=1,
     )
-    overlong_factor: float = number(1.0, "how far the reward falls in the buffer", at_least=0)
+    overlong_factor: float = number(
+        1.0,
+        "how far the reward falls in the buffer, where correct and wrong are 2 apart",
+        at_least=0,
+    )
 
 
 @method(
@@ -48,15 +57,16 @@ def dapo(batch: RolloutBatch, options: DAPOOptions) -> torch.Tensor:
     """[B, T] float32 advantages of DAPO: GRPO's of the rewards with the overlong penalty.
 
     In the buffer at the end of batch.max_length a response's reward falls linearly to
-    r - overlong_factor. Without a buffer the values are GRPO's. All-wrong and all-correct groups
-    get 0, or the penalty's differences in length where there are some (dynamic sampling never
-    trains on these groups); a group of one gets its penalised reward.
+    r - overlong_factor / 2. Without a buffer the values are GRPO's. Groups of equal outcome rewards
+    get 0 (dynamic sampling trains on them only at its limit); a group of one gets its penalised
+    reward.
     """
     rewards = batch.exact_rewards
     if options.overlong_buffer > 0:
         share = _overlong_share(batch, options.overlong_buffer)
-        rewards = rewards - options.overlong_factor * share
-    return to_tokens(normalize_in_group(rewards, batch), batch)
+        rewards = rewards - options.overlong_factor / 2 * share
+    compared = rewards_differ(batch) | (batch.group_size == 1)
+    return to_tokens(torch.where(compared, normalize_in_group(rewards, batch), 0.0), batch)
 
 
 def _overlong_share(batch: RolloutBatch, overlong_buffer: float) -> torch.Tensor:

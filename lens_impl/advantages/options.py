@@ -26,22 +26,36 @@ class Options:
 
 
 def number(
-    default: float,
+    default: float | None,
     help: str,
     *,
     at_least: float = -math.inf,
     above: float = -math.inf,
     at_most: float = math.inf,
+    below: float = math.inf,
 ) -> Any:
-    """A field for a finite number within the bounds."""
+    """A field for a finite number within the bounds; or for none, where that is the default."""
 
     def accepts(value: Any) -> bool:
+        if value is None:
+            return default is None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and math.isfinite(value) and at_least <= value <= at_most and value > above
+        within = is_number and math.isfinite(value) and at_least <= value <= at_most
+        return within and above < value < below
 
-    bounds = {"of at least": at_least, "above": above, "of at most": at_most}
+    bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
     limits = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
-    return _option(default, help, accepts, " ".join(["a number", " and ".join(limits)]).strip())
+    allowed = " ".join(["a number", " and ".join(limits)]).strip()
+    return _option(default, help, accepts, allowed + " or null" * (default is None))
+
+
+def count(default: int, help: str, *, at_least: int) -> Any:
+    """A field for a whole number of at least this."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= at_least
+
+    return _option(default, help, accepts, f"a whole number of at least {at_least}")
 
 
 def choice(*names: str, help: str) -> Any:
@@ -49,9 +63,13 @@ def choice(*names: str, help: str) -> Any:
     return _option(names[0], help, names.__contains__, f"one of {', '.join(names)}")
 
 
-def switch(default: bool, help: str) -> Any:
-    """A field for true or false."""
-    return _option(default, help, lambda value: isinstance(value, bool), "true or false")
+def switch(default: bool, help: str, *others: str) -> Any:
+    """A field for true or false, or for one of the names `others`."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, bool) or value in others
+
+    return _option(default, help, accepts, " or ".join(["true", "false", *others]))
 
 
 def _option(default: Any, help: str, accepts: Callable[[Any], bool], allowed: str) -> Any:

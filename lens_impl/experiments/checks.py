@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lens_impl.advantages import METHODS
+from lens_impl.advantages.pass_at_k import PassAtKOptions
 from lens_impl.errors import UserError, choice
 from lens_impl.experiments.samples import check_samples
 from lens_impl.experiments.sentences import check_schema
@@ -113,6 +114,20 @@ def experiments_name_what_exists(config: dict) -> Iterator[str]:
                 )
 
 
+def groups_are_larger_than_k(config: dict) -> Iterator[str]:
+    """A method of the experiments that trains for Pass@k has groups of more than k responses."""
+    size = config["train"]["group_size"]
+    methods = {name for experiment in config["experiments"] for name in experiment["methods"]}
+    for name in sorted(methods):
+        method = config["methods"][name]
+        options = METHODS[method["advantage"]].checked(method.get("options", {}))
+        if isinstance(options, PassAtKOptions) and options.k >= size:
+            yield (
+                f"config: {name} has k {options.k}, but must have less than train.group_size, "
+                f"{size}. Hint: set methods.{name}.options.k, or train.group_size."
+            )
+
+
 def toy_files_have_levels(config: dict) -> Iterator[str]:
     """Each file of synthetic problems has a size and the frequencies of its levels."""
     toy = config.get("tiny_problems", {"sizes": {}, "levels": {}})
@@ -152,6 +167,7 @@ CHECKS = (
     settings_of_evaluated_sets,
     engine_fits_device,
     experiments_name_what_exists,
+    groups_are_larger_than_k,
     toy_files_have_levels,
     pretraining_has_problems,
     local_folder_exists,

@@ -25,9 +25,23 @@ from lens_impl.errors import UserError
         ("lens", {"max_factor": math.inf}, "max_factor must be a number above 1, got inf"),
         ("lens", {"negative_normalization": "std"}, "must be one of center, standardize"),
         ("lens_negative_only", {"difficulty": "raw"}, "has no option 'difficulty'"),
+        (
+            "lens",
+            {"negative_share": 1},
+            "must be a number of at least 0 and below 1 or null, got 1",
+        ),
+        ("lens", {"negative_share": -0.1}, "negative_share must be a number of at least 0"),
+        ("lens", {"alpha": None}, "alpha must be a number of at least 0, got None"),
+        ("lens", {"penalties": "random"}, "penalties must be one of own, shuffled, rotated"),
+        ("lens", {"scale_by_group": "all"}, "must be true or false or mixed, got 'all'"),
+        ("lens_mixed_only", {"negative_share": 0.1}, "has no option 'negative_share'"),
         ("dapo", {"overlong_buffer": 2}, "overlong_buffer must be a number of at least 0 and of"),
         ("dapo", {"overlong_buffer": 0.2}, "overlong_buffer is above 0, but .* no max_length"),
         ("dapo", {"overlong_factor": -1}, "overlong_factor must be a number of at least 0"),
+        ("pkpo", {"k": 2.5}, "k must be a whole number of at least 1, got 2.5"),
+        ("pass_at_k_training", {"k": 0}, "k must be a whole number of at least 1, got 0"),
+        ("entropy_shaped", {"kappa": 1}, "kappa must be a number above 1, got 1"),
+        ("reinforce_rej", {"wrong": 0.5}, "wrong must be a number of at least -1 and of at most 0"),
         ("w_reinforce", {"positive_weight": True}, "positive_weight must be a number"),
         ("rl_zvp", {"alpha": -1}, "rl_zvp: alpha must be a number of at least 0"),
         ("asym_re", {"delta": "-0.1"}, "delta must be a number, got '-0.1'"),
@@ -42,6 +56,10 @@ def test_what_a_method_needs_of_the_batch_is_asked_for():
     batch = batch_of([0, 0], [0.5, 0.5])
     with pytest.raises(UserError, match="rl_zvp: the batch has no entropies"):
         compute_advantages("rl_zvp", replace(batch, entropies=None))
+    with pytest.raises(UserError, match="entropy_shaped: the batch has no entropies"):
+        compute_advantages("entropy_shaped", replace(batch, entropies=None))
+    with pytest.raises(UserError, match="entropies are missing"):
+        compute_advantages("rent", replace(batch, entropies=None))
     with pytest.raises(UserError, match="max_length is 2, but a response has 3 tokens"):
         compute_advantages("dapo", replace(batch, max_length=2), overlong_buffer=0.5)
 

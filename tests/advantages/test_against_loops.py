@@ -54,10 +54,35 @@ def test_grpo_equals_verl(seed):
     from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
     batch = random_batch(seed)
-    last = batch.lengths - 1
-    token_rewards = torch.zeros(batch.response_mask.shape)
-    token_rewards[torch.arange(len(last)), last] = batch.rewards
-    theirs, _ = compute_grpo_outcome_advantage(
-        token_rewards, batch.response_mask.float(), np.asarray(batch.group_ids, dtype=object)
-    )
+    theirs, _ = compute_grpo_outcome_advantage(*verl_columns(batch))
     torch.testing.assert_close(compute_advantages("grpo", batch), theirs, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_rloo_and_reinforce_pp_equal_verl(seed):
+    from omegaconf import OmegaConf
+    from verl.trainer.ppo import core_algos
+
+    batch = random_batch(seed, sizes=[4, 7, 1, 8, 16, 2])
+    rewards, mask, ids = verl_columns(batch)
+    config = OmegaConf.create({"gamma": 1.0})
+    for name, (theirs, _) in {
+        "rloo": core_algos.compute_rloo_outcome_advantage(rewards, mask, ids),
+        "reinforce_pp": core_algos.compute_reinforce_plus_plus_outcome_advantage(
+            rewards, mask, config=config
+        ),
+        "reinforce_pp_baseline": core_algos.compute_reinforce_plus_plus_baseline_outcome_advantage(
+            rewards, mask, ids, config=config
+        ),
+    }.items():
+        ours = compute_advantages(name, batch)
+        torch.testing.assert_close(ours, theirs * mask, atol=2e-6, rtol=1e-6)
+
+
+def verl_columns(batch):
+    """Rewards at each response's last token, mask and group ids, as verl takes them."""
+    last = batch.lengths - 1
+    rewards = torch.zeros(batch.response_mask.shape)
+    rewards[torch.arange(len(last)), last] = batch.rewards
+    return rewards, batch.response_mask.float(), np.asarray(batch.group_ids, dtype=object)

@@ -19,9 +19,14 @@ from lens_impl.advantages import (
     group_kind,
     sequence_confidence,
 )
+from lens_impl.advantages.diagnostics import step_diagnostics
 
 # Methods whose advantages compare the responses of a group, and so are 0 where they are equal.
 GROUP_RELATIVE = ("grpo", "dr_grpo", "dapo", "lens", "lens_mixed_only", "lens_negative_only")
+
+# Methods with statistics of the whole batch; those in WHITENED count tokens.
+ACROSS_GROUPS = ("grpo_live", "reinforce_pp", "reinforce_pp_baseline", "lite_ppo")
+WHITENED = ("reinforce_pp", "reinforce_pp_baseline")
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -36,7 +41,8 @@ def test_all_correct_groups_and_groups_of_one(name):
 @pytest.mark.parametrize("options", OPTIONS["lens"], ids=str)
 def test_all_correct_groups_are_zero_under_every_option_of_lens(options):
     assert per_response("lens", batch_of([1, 1, 1], [0.2, 0.5, 0.9]), **options) == [0.0] * 3
-    assert per_response("lens", batch_of([0], [0.3]), **options) == [0.0]
+    if options.get("penalties") != "uniform":
+        assert per_response("lens", batch_of([0], [0.3]), **options) == [0.0]
 
 
 @pytest.mark.parametrize("name", GROUP_RELATIVE)
@@ -58,7 +64,9 @@ def test_order_of_samples_does_not_matter(seed, shuffle, name):
 
 
 @given(
-    seeds, st.lists(st.integers(1, 64), min_size=1, max_size=4), st.sampled_from(sorted(METHODS))
+    seeds,
+    st.lists(st.integers(1, 64), min_size=1, max_size=4),
+    st.sampled_from(sorted(METHODS.keys() - set(ACROSS_GROUPS))),
 )
 def test_groups_are_independent(seed, sizes, name):
     """Ragged groups: each group alone gives what it gives in the batch, and ids are only names."""
@@ -168,6 +176,68 @@ def test_alpha_0_is_grpo_in_negative_groups(seed):
     assert torch.equal(without, compute_advantages("grpo", batch)[negative])
 
 
+NO_DOSE = {"negative_share": None, "alpha": 1.0}
+doses = st.fixed_dictionaries(
+    {
+        "negative_share": st.floats(0, 0.95),
+        "penalties": st.sampled_from(["own", "shuffled", "rotated", "reversed", "uniform"]),
+        "negative_normalization": st.sampled_from(["center", "standardize"]),
+    }
+)
+
+
+@given(seeds, doses, st.sampled_from(["lens", "lens_negative_only"]))
+def test_all_wrong_groups_carry_their_share(seed, options, name):
+    batch = random_batch(seed)
+    advantages = compute_advantages(name, batch, **options)
+    assert advantages.isfinite().all()
+    of_kind = step_diagnostics(batch, advantages)
+    without = step_diagnostics(batch, compute_advantages(name, batch, **options | NO_DOSE))
+    if (without["advantage_mass_all_wrong"] or 0) in (0, 1):  # nothing on one of the two sides
+        assert (of_kind["advantage_mass_all_wrong"] or 0) == 0
+    else:
+        share = pytest.approx(options["negative_share"], rel=1e-5)
+        assert of_kind["advantage_mass_all_wrong"] == share
+
+
+@given(seeds, st.sampled_from(["shuffled", "rotated", "reversed"]), st.booleans())
+def test_controls_give_a_groups_own_advantages_to_others(seed, penalties, standardized):
+    batch = random_batch(seed)
+    normalization = {"negative_normalization": "standardize" if standardized else "center"}
+    own = compute_advantages("lens", batch, **normalization)[:, 0]
+    others = compute_advantages("lens", batch, **normalization, penalties=penalties)[:, 0]
+    kinds = np.array(group_kind(batch.rewards, batch.group_ids))
+    ids = np.asarray(batch.group_ids)
+    for group in set(ids.tolist()):
+        rows = torch.from_numpy(ids == group)
+        assert torch.equal(own[rows].sort().values, others[rows].sort().values)
+    kept = torch.from_numpy(kinds != "all_wrong")
+    assert torch.equal(own[kept], others[kept])
+
+
+@given(seeds, seeds)
+def test_the_shuffle_depends_on_the_confidences_of_the_group_alone(seed, shuffle):
+    """Neither on ids and order of the rows nor on other groups."""
+    batch = random_batch(seed)
+    shuffled = compute_advantages("lens", batch, penalties="shuffled")
+    order = torch.from_numpy(np.random.default_rng(shuffle).permutation(len(batch.rewards)))
+    moved = with_groups(batch, order, [f"uid-{shuffle}-{group}" for group in batch.group_ids])
+    found = compute_advantages("lens", moved, penalties="shuffled")
+    torch.testing.assert_close(found, shuffled[order], atol=1e-7, rtol=1e-6)
+    some = torch.from_numpy(np.flatnonzero(np.asarray(batch.group_ids) == batch.group_ids[0]))
+    alone = compute_advantages("lens", with_groups(batch, some), penalties="shuffled")
+    torch.testing.assert_close(alone, shuffled[some], atol=1e-7, rtol=1e-6)
+
+
+def test_the_shuffle_breaks_the_order():
+    batch = random_batch(0, [16] * 200)
+    batch = replace(batch, rewards=torch.zeros(len(batch.rewards)))
+    own = compute_advantages("lens", batch)[:, 0]
+    for penalties, low, high in [("shuffled", -0.06, 0.06), ("reversed", -1, -0.5)]:
+        others = compute_advantages("lens", batch, penalties=penalties)[:, 0]
+        assert low < torch.corrcoef(torch.stack([own, others]))[0, 1] < high
+
+
 @given(seeds)
 def test_the_two_parts_add_up_to_lens(seed):
     batch = random_batch(seed)
@@ -241,6 +311,8 @@ def test_shortest_and_longest_responses(name, length):
     short = batch_of([0, 0, 1, 0], [0.3, 0.6, 1.0, 1e-30], list("aabb"), 1)
     advantages = compute_advantages(name, batch)
     assert advantages.shape == (4, length) and advantages.isfinite().all()
+    if name in WHITENED:  # ddof 1 of the number of tokens
+        return
     # Every default is length-normalised: repeating a token changes nothing.
     torch.testing.assert_close(
         advantages[:, :1], compute_advantages(name, short), atol=1e-6, rtol=1e-5

@@ -135,7 +135,7 @@ def test_a_run_that_two_experiments_ask_for_is_there_once(config):
             {"preference": "size"},
             "one of geometric_mean, none, policy, len",
         ),
-        ("methods.lens.options", {"scale_by_group": 1}, "must be true or false, got 1"),
+        ("methods.lens.options", {"scale_by_group": 1}, "must be true or false or mixed, got 1"),
         ("methods.asym-re.options", {"delta": "-.1"}, "delta must be a number, got '-.1'"),
         ("methods.lens.advantage", "lense", "did you mean 'lens'?"),
         ("methods.grpo_x", {"advantage": "grpo"}, "the name 'grpo_x'"),
@@ -156,7 +156,6 @@ def test_a_run_that_two_experiments_ask_for_is_there_once(config):
         ("experiments.1.mix", "math-numia", "experiments[1] names the mix 'math-numia'"),
         ("experiments.0.model", "tinny", "experiments[0] names the model 'tinny'"),
         ("experiments.0.seeds", 1, "experiments[0].seeds is 1, but must be a list"),
-        ("data.mixes.math-dapo.aime", 3, "unknown key 'data.mixes.math-dapo.aime'"),
         ("data.languages", ["fr"], "data.languages[0] is 'fr', but must be one of en, zh"),
         ("data.local_dir", "/no/such/folder", "there is no such folder"),
         (
@@ -171,6 +170,13 @@ def test_wrong_configuration_is_one_sentence(config, path, value, sentence):
         check(changed(config, path, value))
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_groups_are_larger_than_the_k_of_pass_at_k(config):
+    config = changed(config, "experiments.0.methods", ["pkpo"])
+    check(changed(config, "train.group_size", 16))
+    with pytest.raises(UserError, match="pkpo has k 16, but must have less than train.group_size"):
+        check(changed(config, "methods.pkpo.options", {"k": 16}))
 
 
 def test_a_model_from_scratch_needs_problems(config):
@@ -232,14 +238,6 @@ def test_a_check_yields_a_sentence_for_each_thing_that_is_wrong(config):
 
 def test_only_the_toys_call_themselves_toys():
     assert {scale for scale in scales(ROOT) if load(scale, ROOT)["toy"]} == {"smoke", "tiny"}
-
-
-def test_the_schema_names_the_sources_of_training():
-    from lens_impl.data.sources import TRAINING
-
-    data = read_yaml(ROOT / "workflow/schemas/config.schema.yaml")["properties"]["data"]
-    mix = data["properties"]["mixes"]["additionalProperties"]
-    assert mix["properties"].keys() == TRAINING.keys()
 
 
 def test_an_evaluation_set_may_have_its_own_n_and_k(config):
