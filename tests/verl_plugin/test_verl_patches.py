@@ -160,6 +160,7 @@ def test_on_a_cpu_all_patches_are_made_and_our_rollout_is_registered():
     from verl.workers.rollout.base import get_rollout_class
     from verl.workers.rollout.replica import RolloutReplicaRegistry
 
+    from lens_impl.verl_plugin import nested
     from lens_impl.verl_plugin.hf_rollout import HFReplica, HFRollout
 
     assert get_platform().device_name == "cpu"
@@ -167,8 +168,8 @@ def test_on_a_cpu_all_patches_are_made_and_our_rollout_is_registered():
     assert distributed.initialize_global_process_group_ray.keywords == {"backend": "gloo"}
     assert fsdp.CPUOffloadPolicy(pin_memory=True) is None
     assert functional.logprobs_from_logits_v2 is functional.logprobs_from_logits_naive
-    assert tensordict_utils.index_select_tensor_dict.__module__ == "lens_impl.verl_plugin.patches"
-    assert tensordict_utils.chunk_tensordict.__module__ == "lens_impl.verl_plugin.patches"
+    assert tensordict_utils.index_select_tensor_dict is nested.select_rows
+    assert tensordict_utils.chunk_tensordict is nested.chunk
     assert get_rollout_class("hf", "async") is HFRollout
     assert RolloutReplicaRegistry.get("hf") is HFReplica
 
