@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+PAPER_SET = "math"  # the evaluation set of the paper's tables
+
 
 @dataclass(frozen=True)
 class Results:
@@ -32,7 +34,7 @@ class Results:
 
     path: Path
     runs: tuple[Run, ...]
-    evaluation_set: str = "math"  # whose samples and Pass@k are looked at; the paper's by default
+    evaluation_set: str = PAPER_SET  # whose samples and Pass@k are looked at
 
     @property
     def scale(self) -> str:

@@ -55,7 +55,9 @@ class Passes:
 
     def interval(self, mask: np.ndarray) -> Interval:
         """Mean over the seeds and some of the problems, with its 95 % interval."""
-        return pass_at_k_interval(_of(mask, self.n), _of(mask, self.correct), self.k)
+        return pass_at_k_interval(
+            some_problems(mask, self.n), some_problems(mask, self.correct), self.k
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class Gain:
     def difference(self, mask: np.ndarray) -> Difference:
         """Difference of the means over some of the problems, with its 95 % interval."""
         first, second = self.values
-        return paired_difference(_of(mask, first), _of(mask, second), paired_seeds=self.paired)
+        return paired_difference(
+            some_problems(mask, first), some_problems(mask, second), paired_seeds=self.paired
+        )
 
 
 def passes(evaluations: Evaluations, ks: list[int]) -> Iterator[dict[str, Passes]]:
@@ -118,7 +122,7 @@ def gains(evaluations: Evaluations, ks: list[int]) -> Iterator[Gain]:
                 yield Gain(ours, found[BASELINE])
 
 
-def _of(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
+def some_problems(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
     """[seeds, some problems], in the order of rows: sums depend on it in their last digit."""
     return np.compress(mask, values, axis=1)
 
@@ -147,7 +151,7 @@ def pass_at_k_rows(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
                 row = {"model": ours.model, "method": ours.method, "level": level, "k": ours.k}
                 row |= {"seeds": " ".join(ours.seeds), "problems": int(mask.sum())}
                 row["n"] = int(ours.n[-1, 0])
-                means = _of(mask, ours.values).mean(1)
+                means = some_problems(mask, ours.values).mean(1)
                 seed_range = {"seed_low": means.min(), "seed_high": means.max()}
                 rows.append(row | {"versus": ""} | seed_range | asdict(ours.interval(mask)))
                 if ours.method not in ("base", BASELINE) and BASELINE in found:
@@ -157,6 +161,15 @@ def pass_at_k_rows(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
     rows.sort(key=lambda row: (models.index(row["model"]), SUBSETS.index(row["level"])))
     table = pd.DataFrame(rows, columns=COLUMNS)
     return with_holm(table, table["versus"] != "", ["model", "level"])
+
+
+def pass_at_k_of_mixes(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
+    """pass_at_k_rows of each mix, with a last column mix."""
+    parts = [
+        pass_at_k_rows(Evaluations(tuple(runs), evaluations.counts), ks).assign(mix=mix)
+        for (mix,), runs in grouped(evaluations.runs, "mix").items()
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -178,7 +191,7 @@ def level_curves(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
     for found in passes(evaluations, ks):
         for ours in found.values():
             for level, mask in level_masks(ours.problems["level"]).items():
-                means = np.compress(mask, ours.values, axis=1).mean(0)
+                means = some_problems(mask, ours.values).mean(0)
                 row: dict[str, object] = {"mix": ours.mix, "model": ours.model, "level": level}
                 row |= {"method": ours.method}
                 row |= {"k": ours.k, **asdict(clamped(bootstrap_interval(means)))}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lens_impl.comparison.evaluations import Evaluations
-from lens_impl.comparison.gains import gains, subsets, with_holm
+from lens_impl.comparison.gains import gains, some_problems, subsets, with_holm
 from lens_impl.comparison.paper import lens_gains
 from lens_impl.evaluation.power import power, seeds_needed, variance_components
 
@@ -40,7 +40,7 @@ def seeds_rows(evaluations: Evaluations, ks: list[int]) -> pd.DataFrame:
             first, second = gain.values
             effect = _paper_effect(ours.mix, ours.k)
             if gain.paired and len(first) > 1 and effect is not None:
-                row |= _power(np.compress(mask, first - second, axis=1), effect)
+                row |= _power(some_problems(mask, first - second), effect)
             rows.append(row)
     table = pd.DataFrame(rows, columns=COLUMNS)
     return with_holm(table, table["k"].notna(), ["mix", "model"])

@@ -13,14 +13,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lens_impl.comparison.evaluations import Evaluations, read_evaluations
-from lens_impl.comparison.gains import effect_rows, pass_at_k_rows
+from lens_impl.comparison.gains import effect_rows, pass_at_k_of_mixes
 from lens_impl.comparison.paper import paper_numbers
 from lens_impl.errors import UserError
-from lens_impl.experiments.runs import Run, grouped
+from lens_impl.experiments.runs import Run
 from lens_impl.files import ROOT, read_yaml
 from lens_impl.report import registry
 from lens_impl.report.figures.style import context, legend_above, panels
-from lens_impl.results import Results
+from lens_impl.results import PAPER_SET, Results
 
 VARIABLE = "LENS_RESULTS"
 
@@ -35,7 +35,7 @@ def open_results(path: Path | str | None = None) -> Results:
     path = Path(path or os.environ.get(VARIABLE) or default)
     manifests = sorted(path.glob("runs/*/manifest.json"))
     # A run that another workflow has just ended may not be evaluated yet.
-    wanted = ("pass_at_k_math.csv", "rollouts.parquet")
+    wanted = (f"pass_at_k_{PAPER_SET}.csv", "rollouts.parquet")
     done = [m.parent for m in manifests if all((m.parent / name).is_file() for name in wanted)]
     if not done:
         raise UserError(
@@ -103,12 +103,7 @@ def metrics_figure(results: Results, runs: list[str], names: list[str]) -> Figur
 
 def pass_at_k(results: Results) -> pd.DataFrame:
     """Pass@k of every method and its gains over GRPO, by mix; see comparison/gains.py."""
-    found = _evaluations(results)
-    parts = [
-        pass_at_k_rows(Evaluations(tuple(runs), found.counts), paper_numbers()["k"]).assign(mix=mix)
-        for (mix,), runs in grouped(results.runs, "mix").items()
-    ]
-    return pd.concat(parts, ignore_index=True)
+    return pass_at_k_of_mixes(_evaluations(results), paper_numbers()["k"])
 
 
 def gains(results: Results) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pandas as pd
 from lens_impl.comparison.evaluations import Evaluations, read_evaluations
 from lens_impl.comparison.gains import effect_rows
 from lens_impl.comparison.paper import paper_numbers
-from lens_impl.report.names import TOY, method_name, warnings
+from lens_impl.report.names import TOY, method_name, percent, warnings
 from lens_impl.report.page import Page
 from lens_impl.results import Results
 from lens_impl.text import grid, p_value, wrap
@@ -38,7 +38,7 @@ def effects_markdown(rows: pd.DataFrame, found: Evaluations, results: Results) -
             for label, cells in labels.groupby("label", sort=False):
                 shown = [str(label), str(cells["problems"].iloc[0])]
                 for row in cells.itertuples():
-                    shown += [f"{100 * row.estimate:+.1f} ±{50 * (row.high - row.low):.1f}"]
+                    shown += [percent(row, "+")]
                     shown += [p_value(row.p_holm)]
                 lines.append(shown)
             header = [by, "problems", *(cell for k in ks for cell in (f"Pass@{k}", "p"))]

@@ -3,10 +3,9 @@
 import pandas as pd
 
 from lens_impl.comparison.evaluations import Evaluations, read_evaluations
-from lens_impl.comparison.gains import pass_at_k_rows
+from lens_impl.comparison.gains import pass_at_k_of_mixes
 from lens_impl.evaluation.levels import ALL
-from lens_impl.experiments.runs import grouped
-from lens_impl.report.names import TOY, method_name, warnings
+from lens_impl.report.names import TOY, method_name, percent, warnings
 from lens_impl.report.page import Page
 from lens_impl.results import Results
 from lens_impl.text import grid, p_value, wrap
@@ -21,11 +20,7 @@ def pass_at_k(results: Results) -> Page:
     """Pass@k of every method and its gain over GRPO, by mix and model."""
     ks = ks_of(results)
     found = read_evaluations(results, ks)
-    parts = []
-    for (mix,), runs in grouped(results.runs, "mix").items():
-        part = Evaluations(tuple(runs), found.counts)
-        parts.append(pass_at_k_rows(part, ks).assign(mix=mix))
-    rows = pd.concat(parts, ignore_index=True)
+    rows = pass_at_k_of_mixes(found, ks)
     rows = rows[["mix", *(column for column in rows.columns if column != "mix")]]
     return Page(rows, _markdown(rows, found, results), faults=found.faults)
 
@@ -65,10 +60,7 @@ def _by_method(rows: pd.DataFrame):
 
 def _cells(name: str, rows: pd.DataFrame, ks: list[int], sign: str = "") -> list[str]:
     """One line of a table: name, seeds, estimate with half its interval per k, smallest p."""
-    of_k = {
-        row.k: f"{100 * row.estimate:{sign}.1f} ±{50 * (row.high - row.low):.1f}"
-        for row in rows.itertuples()
-    }
+    of_k = {row.k: percent(row, sign) for row in rows.itertuples()}
     smallest = rows["p_holm"].astype(float).min()
     p = "" if pd.isna(smallest) else p_value(smallest)
     return [name, rows["seeds"].iloc[0], *(of_k.get(k, "") for k in ks), p]

@@ -1,5 +1,7 @@
 """Names and sentences that tables, figures and the summary share."""
 
+from typing import Any
+
 from lens_impl.advantages import METHODS
 from lens_impl.comparison.evaluations import Evaluations
 
@@ -25,6 +27,11 @@ def method_name(method: str) -> str:
     family = max(families, key=len)
     variant = method.removeprefix(f"{family}-").replace("-", " ")
     return f"{METHOD_NAMES[family]}, {variant}"
+
+
+def percent(row: Any, sign: str = "") -> str:
+    """An estimate in % and half of its interval; sign "+" for a difference in points."""
+    return f"{100 * row.estimate:{sign}.1f} ±{50 * (row.high - row.low):.1f}"
 
 
 def warnings(found: Evaluations) -> list[str]:

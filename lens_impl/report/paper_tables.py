@@ -15,7 +15,7 @@ from lens_impl.comparison.gains import pass_at_k_rows
 from lens_impl.comparison.paper import BASELINE, paper_numbers, paper_rows
 from lens_impl.comparison.verdicts import collapse_not_run, verdict_rows
 from lens_impl.evaluation.levels import ALL
-from lens_impl.report.names import TOY, method_name, warnings
+from lens_impl.report.names import TOY, method_name, percent, warnings
 from lens_impl.report.page import Page
 from lens_impl.results import Results
 from lens_impl.text import grid, latex, p_value, wrap
@@ -88,7 +88,7 @@ def table_latex(ours: pd.DataFrame, verdicts: pd.DataFrame, table: str, results:
     ours = ours[(ours["level"] == ALL) & (ours["versus"] == "")]
     rows = []
     for (model, method), row in ours.groupby(["model", "method"], sort=False):
-        rows.append([model, method_name(method), "ours", *map(_percent, row.itertuples())])
+        rows.append([model, method_name(method), "ours", *map(percent, row.itertuples())])
     for (model, method, marks), row in theirs.groupby(["model", "method", "marks"], sort=False):
         rows.append(
             [model, method_name(method), f"paper{marks}", *map("{:.2f}".format, row["estimate"])]
@@ -142,17 +142,13 @@ def _about(rows: pd.DataFrame) -> str:
     )
 
 
-def _percent(row) -> str:
-    return f"{100 * row.estimate:.1f} ±{50 * (row.high - row.low):.1f}"
-
-
 def _passes(rows: pd.DataFrame, same_model: pd.DataFrame) -> str:
     """One line a method; under it the paper's, where the model is the paper's."""
     passes = rows[rows["versus"] == ""]
     ks = list(dict.fromkeys(passes["k"]))
     lines = []
     for method, row in passes.groupby("method", sort=False):
-        cells = {r.k: _percent(r) for r in row.itertuples()}
+        cells = {r.k: percent(r) for r in row.itertuples()}
         lines.append([method_name(method), *(cells.get(k, "") for k in ks)])
         for marks, paper in same_model[same_model["method"] == method].groupby("marks"):
             known = paper.set_index("k")["estimate"]

@@ -14,7 +14,7 @@ from typing import Any
 from lens_impl.comparison.paper import paper_numbers, runs_of_table
 from lens_impl.errors import UserError, choice
 from lens_impl.experiments.runs import Run, evaluated
-from lens_impl.results import Results
+from lens_impl.results import PAPER_SET, Results
 
 Select = Callable[[Sequence[Run]], Sequence[Run]]
 
@@ -35,7 +35,7 @@ class Shown:
     runs: Select = list
     reads: tuple[str, ...] = ()
     evaluated: tuple[str, ...] = ()
-    evaluation_set: str = "math"
+    evaluation_set: str = PAPER_SET
 
     def names(self, runs: Sequence[Run]) -> list[str]:
         """The names of the runs that it shows, of all runs."""

@@ -204,11 +204,3 @@ def _write_samples(
     config = {"n": n, "k": [k for k in ks if k <= n], "seed": 0}
     passes = pass_at_k_by_level(samples, config)
     write_csv(run_dir / f"pass_at_k_{evaluation_set}.csv", passes)
-
-
-def make_runs(**arguments) -> list[dict]:
-    return [{"run": run.name, **vars(run)} for run in synthetic_runs(**arguments)]
-
-
-def make_results(folder: Path, runs: list[dict], **arguments) -> Path:
-    return synthetic_results(folder, [Run.named(run["run"]) for run in runs], **arguments).path

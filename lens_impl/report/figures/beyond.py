@@ -28,7 +28,7 @@ from lens_impl.report.figures.style import (
     say_empty,
     seeds_of,
 )
-from lens_impl.results import Results
+from lens_impl.results import PAPER_SET, Results
 
 BINS = 10  # of confidence, with equal numbers of responses
 ROLLOUT_BINS = 6  # a dump has few groups
@@ -42,7 +42,7 @@ def pass_at_k_by_level(results: Results) -> Figure:
 
     A set whose problems have no level has one panel per mix and model.
     """
-    ks = paper_numbers()["k"] if results.evaluation_set == "math" else ks_of(results)
+    ks = paper_numbers()["k"] if results.evaluation_set == PAPER_SET else ks_of(results)
     curves = level_curves(_whole(read_evaluations(results, ks)), ks)
     families = _families(results)
     levels = sorted(set(curves["level"]) - {ALL, HARD}, key=int)
