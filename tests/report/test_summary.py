@@ -8,23 +8,9 @@ from support.tables import command, text_of
 from lens_impl.comparison.paper import paper_numbers
 from lens_impl.files import read_json, write_json
 from lens_impl.report.summary import summary_markdown
-from lens_impl.results import Results
 
 PAPER = paper_numbers()
 LLAMA = "llama-3-1-8b-instruct"
-
-
-@pytest.fixture(scope="module")
-def runs():
-    return synthetic_runs()
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory, runs) -> Results:
-    made = synthetic_results(tmp_path_factory.mktemp("results") / "tiny", runs)
-    for table in PAPER["tables"]:
-        command(made, table)
-    return made
 
 
 def test_summary_fits_a_terminal_and_names_everything(results):

@@ -10,23 +10,9 @@ from lens_impl.comparison.evaluations import read_evaluations
 from lens_impl.comparison.paper import paper_numbers
 from lens_impl.evaluation.intervals import holm
 from lens_impl.evaluation.passk import pass_at_k
-from lens_impl.results import Results
 
 PAPER = paper_numbers()
 LLAMA = "llama-3-1-8b-instruct"
-
-
-@pytest.fixture(scope="module")
-def runs():
-    return synthetic_runs()
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory, runs) -> Results:
-    made = synthetic_results(tmp_path_factory.mktemp("results") / "tiny", runs)
-    for table in PAPER["tables"]:
-        command(made, table)
-    return made
 
 
 def test_estimates_are_means_over_problems_and_seeds(results):
